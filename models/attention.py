@@ -112,14 +112,14 @@ def train(instance: Instance, geometry: Geometry | None = None) -> Trajectory:
         alignment_0,
         RULES.index(run.rule),
         LOSSES.index(run.loss),
-        run.zeta if run.rule == "polyak" else run.eta,
+        run.step_size,
         t,
         table,
     )
     t, table = t[:rows], table[:rows]
     if onset >= 0:  # accumulations of an earlier stretch that did not last are not this run's
-        since = [COLUMNS.index(name) for name in ("Lambda_max", "log_step_length_max", "master_sum")]
-        table[np.ix_(t < onset, since)] = math.nan
+        for name in ("Lambda_max", "log_step_length_max", "master_sum"):
+            table[t < onset, COLUMNS.index(name)] = math.nan
     table.setflags(write=False)
     return Trajectory(t, table, onset if onset >= 0 else None, _STATUS[status])
 

@@ -74,6 +74,13 @@ class Run:
         if self.W_0 is not None:
             object.__setattr__(self, "W_0", _weights(self.W_0))
 
+    @property
+    def step_size(self) -> float:
+        """η, or ζ for the Polyak rule."""
+        value = self.zeta if self.rule == "polyak" else self.eta
+        assert value is not None  # __post_init__ made sure
+        return value
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` rebuilds the same bits."""
         return {

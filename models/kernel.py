@@ -1,7 +1,7 @@
 """The fused training loop: gradient steps on attention in margin space, in the log domain.
 
 Everything a step needs is the N margins m_it = ⟨Z_it, W⟩ and the Gram matrix K.  Near saturation every naive
-formula cancels or underflows, so the loop keeps logarithms: log s_{i,o}, log(1 − s_{i,o}), log D_i, log G, and
+formula cancels or underflows, so the loop keeps logarithms (log s_{i,o}, log(1 − s_{i,o}), log D_i, log G) and
 normalises the gradient's coefficients by their largest one before they are exponentiated.  W is never formed.
 The derivations are in docs/theory.md#numerics.
 """
@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from models.dataset import Array
 from models.trajectory import COLUMNS
@@ -115,7 +116,7 @@ def train(
     rule: int,
     loss: int,
     step_size: float,
-    record: Array,
+    record: NDArray[np.int64],
     out: Array,
 ) -> tuple[int, int, int]:
     """Train and fill ``out[row] = observables at t = record[row]``.

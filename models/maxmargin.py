@@ -32,7 +32,7 @@ class InseparableError(ValueError):
         self.certificate = certificate
         pairs = [j for j, w in enumerate(certificate) if w != 0]
         super().__init__(
-            f"the tokens are not separable: pairs {pairs[:6]} have a convex combination that is exactly zero; "
+            f"the tokens are not separable: pairs {pairs[:6]} have a convex combination that is zero; "
             "drop one of their sequences or add dimensions (feasibility is typical for d ≥ max(T−1, n))"
         )
 

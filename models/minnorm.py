@@ -86,7 +86,7 @@ def _affine_minimiser(gram: fmpz_mat, corral: list[int]) -> list[fmpq] | None:
     entries: list[int] = [0] + [1] * (size - 1)
     for j in corral:
         entries.append(1)
-        entries.extend(gram[j, k] for k in corral)
+        entries.extend(int(gram[j, k]) for k in corral)
     right = fmpz_mat(size, 1, [1] + [0] * (size - 1))
     try:
         solution = fmpz_mat(size, size, entries).solve(right)

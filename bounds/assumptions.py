@@ -1,0 +1,158 @@
+"""Hypotheses of theorems: what they say.  Whether they hold of an instance is decided in ``properties``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import sympy as sp
+
+from bounds.language import check_expression
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A named hypothesis.
+
+    Attributes
+    ----------
+    statement : str
+        What it says, in the words and symbols of docs/theory.md.
+    level : {"dataset", "run", "trajectory"}
+        Whether it concerns the data, the run's configuration, or every step of the run.
+    """
+
+    statement: ClassVar[str]
+    level: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """As it is written in a theorem, with its arguments."""
+        return repr(self)
+
+    def describe(self) -> str:
+        """The statement with its arguments filled in."""
+        return self.statement
+
+    def canonical(self) -> str:
+        """A text that is the same for equal assumptions, for fingerprints."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Separable(Assumption):
+    """There is a W with ⟨Z_it, W⟩ ≥ 1 for every pair, so W_mm exists and γ > 0."""
+
+    statement = "some W gives every pair a positive margin, so the max-margin solution W_mm exists"
+    level = "dataset"
+
+
+@dataclass(frozen=True)
+class EqualScores(Assumption):
+    """ES: all non-optimal tokens of a sequence have the same score, Δ_it = Δ_i."""
+
+    statement = "within a sequence all non-optimal tokens have the same score"
+    level = "dataset"
+
+
+@dataclass(frozen=True)
+class NonNegativeCorrelation(Assumption):
+    """NNC: ⟨Z_it, Z_jτ⟩ ≥ 0 for all pairs."""
+
+    statement = "no two pair features are negatively correlated"
+    level = "dataset"
+
+
+@dataclass(frozen=True)
+class NearOrthogonal(Assumption):
+    """NO(c): ‖x_{i,o}‖² ≥ c·n·Υ·max |⟨x_{i,o}, x_jτ⟩| over the other tokens, Υ = max_{i,j} Δ_i/Δ_j.
+
+    The shape is reported, not read in the source; for unequal gaps Υ = Δ_max/Δ_min.
+    """
+
+    c: int | sp.Rational = 1
+    statement = "optimal tokens are nearly orthogonal to all other tokens"
+    level = "dataset"
+
+    def __post_init__(self) -> None:
+        factor = sp.sympify(self.c) if isinstance(self.c, int | sp.Rational) else None
+        if factor is None or isinstance(self.c, bool) or not factor > 0:
+            raise ValueError(f"NearOrthogonal({self.c!r}): c must be a positive whole number or Rational")
+
+    def describe(self) -> str:
+        return f"{self.statement}: ‖x_o‖² ≥ {self.c}·n·Υ·max|⟨x_o, x⟩|"
+
+
+@dataclass(frozen=True)
+class PositiveCoefficients(Assumption):
+    """PC: Δ_it > D_i for every pair, so every gradient coefficient is positive.
+
+    A claim about a single W needs it at that W; a claim with history needs it at every step it looks back on
+    (from step 0, or from t0 on).
+    """
+
+    statement = "every gradient coefficient is positive: each score gap exceeds the attention deficit"
+    level = "trajectory"
+
+
+@dataclass(frozen=True)
+class ZeroInit(Assumption):
+    """W_0 = 0."""
+
+    statement = "training starts from W_0 = 0"
+    level = "run"
+
+
+@dataclass(frozen=True)
+class Rule(Assumption):
+    """The step rule is ``"ngd"``, ``"gd"`` or ``"polyak"``."""
+
+    rule: str
+    statement = "the step rule"
+    level = "run"
+
+    def __post_init__(self) -> None:
+        if self.rule not in ("ngd", "gd", "polyak"):
+            raise ValueError(f'Rule({self.rule!r}): the rules are "ngd", "gd" and "polyak"')
+
+    def describe(self) -> str:
+        name = {"ngd": "normalised GD", "gd": "constant-step GD", "polyak": "Polyak's step"}[self.rule]
+        return f"{name} is the step rule"
+
+
+@dataclass(frozen=True)
+class Loss(Assumption):
+    """The loss ℓ is ``"logistic"`` or ``"exponential"``."""
+
+    loss: str
+    statement = "the loss"
+    level = "run"
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("logistic", "exponential"):
+            raise ValueError(f'Loss({self.loss!r}): the losses are "logistic" and "exponential"')
+
+    def describe(self) -> str:
+        return f"the loss is {self.loss}"
+
+
+@dataclass(frozen=True)
+class StepAtMost(Assumption):
+    """η ≤ ``limit``, an expression over observables.
+
+    With a limit that changes along the run (such as one with ``s_min_run``), the hypothesis must hold at
+    every step up to the judged one.
+    """
+
+    limit: sp.Expr
+    statement = "the step size is at most a given value"
+    level = "trajectory"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limit", check_expression(self.limit, "StepAtMost"))
+
+    def describe(self) -> str:
+        return f"eta ≤ {self.limit}"
+
+    def canonical(self) -> str:
+        return f"StepAtMost({sp.srepr(self.limit)})"

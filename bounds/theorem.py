@@ -1,0 +1,243 @@
+"""Theorems: the statement, where it comes from, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from bounds.assumptions import Assumption, StepAtMost
+from bounds.language import InvalidClaim, check_expression, check_relation
+from bounds.notation import NOTATION, Memory
+
+KINDS = {
+    "pointwise": "an inequality with explicit constants at every step",
+    "order": "a rate with an unspecified constant",
+    "limit": "what is approached as t grows",
+    "probability": "an event that has at least a given probability",
+    "comparison": "one method against another on the same data",
+}
+#: Kinds that this version can judge; a file that uses another one gets a clear answer.
+JUDGED_KINDS = ("pointwise",)
+
+
+@dataclass(frozen=True)
+class System:
+    """What is trained: theorems, data and training of one system belong together under its name."""
+
+    name: str
+    title: str
+
+
+#: One self-attention layer with a fixed decoder, docs/theory.md#setting.
+ATTENTION = System("attention", "self-attention with a fixed decoder")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a statement is known.  ``source`` and ``proof`` are shown wherever the theorem is."""
+
+    source: str = ""
+    proof: str = ""
+    refines: str = ""
+
+    @property
+    def name(self) -> str:
+        """derived, cited, reported or conjecture."""
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True)
+class Derived(Status):
+    """Proved in docs/theory.md; ``refines`` names the work whose claim it makes explicit."""
+
+    source: str = "docs/theory.md"
+
+
+@dataclass(frozen=True)
+class Cited(Status):
+    """Stated in a source whose own text was read."""
+
+
+@dataclass(frozen=True)
+class Reported(Status):
+    """Known from abstracts or summaries: wording, constants or metric of the source were not seen."""
+
+
+@dataclass(frozen=True)
+class Conjecture(Status):
+    """Believed by somebody, proved by nobody."""
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A claim about every instance that satisfies its assumptions.
+
+    Parameters
+    ----------
+    id : str
+        Lower-case words joined by dots and hyphens, e.g. ``"attention.ngd.direction"``.
+    title : str
+        What it says, in a line.
+    system : System
+    assumes : sequence of Assumption
+    claim : SymPy relation (<=, >=, <, >) over observables
+    status : Status
+        `Derived`, `Cited`, `Reported` or `Conjecture`.
+    domain : SymPy relation, optional
+        The steps it speaks about; every step where its observables are defined if absent.
+    kind : str
+        One of `KINDS`.
+    trivial : SymPy expression, optional
+        The level that the claim's smaller side never exceeds anyway (its larger side never falls below, for a
+        lower bound on an observable).  Taken from the observable when one side is a single observable.
+
+    Raises
+    ------
+    InvalidClaim
+        If any part cannot be stated so; the message names the part and the fix.
+    """
+
+    id: str
+    title: str
+    system: System
+    assumes: tuple[Assumption, ...]
+    claim: sp.core.relational.Relational
+    status: Status
+    domain: sp.core.relational.Relational | None = None
+    kind: str = "pointwise"
+    trivial: sp.Expr | None = field(default=None)
+
+    def __init__(
+        self,
+        id: str,
+        title: str,
+        system: System,
+        assumes: Sequence[Assumption],
+        claim: sp.core.relational.Relational,
+        status: Status,
+        domain: sp.core.relational.Relational | None = None,
+        kind: str = "pointwise",
+        trivial: sp.Expr | int | None = None,
+    ) -> None:
+        if not isinstance(id, str) or not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", id):
+            raise InvalidClaim(
+                f"id {id!r}: use lower-case words joined by dots and hyphens, like 'my.first-bound'"
+            )
+        if not isinstance(title, str) or not title.strip():
+            raise InvalidClaim(f"{id}: give a title that says in a line what is claimed")
+        if not isinstance(system, System):
+            raise InvalidClaim(f"{id}: system must be a System such as ATTENTION, not {system!r}")
+        wrong = [a for a in assumes if not isinstance(a, Assumption)]
+        if wrong:
+            hint = " (write it with parentheses)" if isinstance(wrong[0], type) else ""
+            raise InvalidClaim(f"{id}: {wrong[0]!r} is not an assumption{hint}; see bounds/assumptions.py")
+        if not isinstance(status, Status) or type(status) is Status:
+            raise InvalidClaim(f"{id}: status must be Derived, Cited, Reported or Conjecture, not {status!r}")
+        if kind not in KINDS:
+            raise InvalidClaim(f"{id}: unknown kind {kind!r}; the kinds are {', '.join(KINDS)}")
+        if kind not in JUDGED_KINDS:
+            raise InvalidClaim(f"{id}: {kind} claims cannot be judged by this version; state a pointwise one")
+        for name, value in (
+            ("id", id),
+            ("title", title),
+            ("system", system),
+            ("status", status),
+            ("kind", kind),
+        ):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "assumes", tuple(assumes))
+        object.__setattr__(self, "claim", check_relation(claim, f"{id}, claim"))
+        restricted = domain is not None and domain is not sp.true
+        object.__setattr__(self, "domain", check_relation(domain, f"{id}, domain") if restricted else None)
+        level = None if trivial is None else check_expression(trivial, f"{id}, trivial")
+        object.__setattr__(self, "trivial", level)
+
+    # ------------------------------------------------------------------ the claim as "small ≤ large"
+    @property
+    def small(self) -> sp.Expr:
+        """The side that is claimed to be the smaller one."""
+        return self.claim.lts
+
+    @property
+    def large(self) -> sp.Expr:
+        """The side that is claimed to be the larger one."""
+        return self.claim.gts
+
+    @property
+    def strict(self) -> bool:
+        """Whether equality would already violate the claim."""
+        return isinstance(self.claim, sp.Lt | sp.Gt)
+
+    @property
+    def bound_is_upper(self) -> bool:
+        """Whether the bound (the side that is not the measured observable) is the larger side."""
+        return not (self.large.is_Symbol and not self.small.is_Symbol)
+
+    @property
+    def trivial_level(self) -> sp.Expr | None:
+        """The value beyond which the bound says nothing, or None if every value says something."""
+        if self.trivial is not None:
+            return self.trivial
+        measured = self.small if self.bound_is_upper else self.large
+        if not measured.is_Symbol:
+            return None
+        observable = NOTATION[measured.name]
+        return observable.trivially_below if self.bound_is_upper else observable.trivially_above
+
+    @property
+    def observables(self) -> frozenset[str]:
+        """Names of all observables in the claim, the domain and the assumptions."""
+        return self._stated | _names([self.trivial_level])
+
+    @property
+    def memory(self) -> frozenset[Memory]:
+        """Which parts of the run the statement looks back on (see `Observable.memory`)."""
+        return frozenset(NOTATION[name].memory for name in self._stated)
+
+    @property
+    def _stated(self) -> frozenset[str]:
+        limits = [a.limit for a in self.assumes if isinstance(a, StepAtMost)]
+        return _names([self.claim, self.domain, *limits])
+
+    # ----------------------------------------------------------------------------- identity
+    def canonical(self) -> str:
+        """A text that two theorems share exactly when they state the same thing (titles may differ)."""
+        return json.dumps(
+            {
+                "system": self.system.name,
+                "kind": self.kind,
+                "assumes": sorted(a.canonical() for a in self.assumes),
+                "small": sp.srepr(self.small),
+                "large": sp.srepr(self.large),
+                "strict": self.strict,
+                "domain": None if self.domain is None else sp.srepr(self.domain),
+            },
+            sort_keys=True,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """First sixteen hexadecimal digits of the SHA-256 of the canonical form."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The statement's name in docs/theory.md, such as ``F2``; empty for other theorems."""
+        match = re.search(r"#([a-z]\d+)", self.status.proof)
+        return match.group(1).upper() if match else ""
+
+    @property
+    def statement(self) -> str:
+        """Assumptions and claim in plain text."""
+        given = ", ".join(a.name for a in self.assumes) or "nothing"
+        where = f" for {self.domain}" if self.domain is not None else ""
+        return f"Assuming {given}: {self.claim}{where}"
+
+
+def _names(expressions: Sequence[sp.Basic | None]) -> frozenset[str]:
+    return frozenset(s.name for e in expressions if e is not None for s in e.free_symbols)
