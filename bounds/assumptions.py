@@ -75,9 +75,14 @@ class NearOrthogonal(Assumption):
     level = "dataset"
 
     def __post_init__(self) -> None:
-        factor = sp.sympify(self.c) if isinstance(self.c, int | sp.Rational) else None
-        if factor is None or isinstance(self.c, bool) or not factor > 0:
+        usable = isinstance(self.c, int | sp.Rational) and not isinstance(self.c, bool)
+        if not (usable and self.c > 0):
             raise ValueError(f"NearOrthogonal({self.c!r}): c must be a positive whole number or Rational")
+
+    @property
+    def factor(self) -> sp.Rational:
+        """c as a rational number."""
+        return sp.Rational(self.c)
 
     def describe(self) -> str:
         return f"{self.statement}: ‖x_o‖² ≥ {self.c}·n·Υ·max|⟨x_o, x⟩|"

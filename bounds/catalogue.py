@@ -73,9 +73,7 @@ def select(theorems: Sequence[Theorem], patterns: Sequence[str]) -> list[Theorem
         found = exact or [x for x in theorems if x.id.startswith(key + ".") or x.label.lower() == key]
         if not found:
             near = difflib.get_close_matches(key, [x.id for x in theorems], n=1, cutoff=0.0)
-            raise CatalogueError(
-                f"no theorem {pattern!r}; did you mean {near[0]!r}? `ratecheck list` shows all"
-            )
+            raise CatalogueError(f"no theorem {pattern!r}; did you mean {near[0]!r}? `ratecheck list` shows all")
         chosen += [x for x in found if x not in chosen]
     return chosen
 
@@ -100,9 +98,7 @@ def _reject_duplicates(theorems: list[Theorem], where: str) -> None:
 
 def _line(error: Exception, path: Path) -> str:
     """The line of the user's file where an exception passed through, as ``, line 7``."""
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     if not lines and isinstance(error, SyntaxError):
         lines = [error.lineno]
     return f", line {lines[-1]}" if lines else ""

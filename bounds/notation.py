@@ -126,9 +126,7 @@ alignment_1 = _declare("alignment_1", r"\langle W_{t_0},\hat W\rangle", "v at t0
 loss_gap_0 = _declare("loss_gap_0", "G_0", "L(W_0) − L*", "run", "start", above=0, positive=True)
 loss_gap = _declare("loss_gap", "G_t", "L(W_t) − L*", "step", below=loss_gap_0, above=0, positive=True)
 loss_gap_next = _declare("loss_gap_next", "G_{t+1}", "L(W_{t+1}) − L*", "step", above=0, positive=True)
-grad_norm = _declare(
-    "grad_norm", r"\lVert\nabla L(W_t)\rVert", "gradient norm", "step", above=0, nonnegative=True
-)
+grad_norm = _declare("grad_norm", r"\lVert\nabla L(W_t)\rVert", "gradient norm", "step", above=0, nonnegative=True)
 coefficient_sum = _declare(
     "coefficient_sum", "C_t", "Σ c_it = (1/n) Σ |ℓ'(f_i)| s_{i,o} D_i", "step", above=0, positive=True
 )
@@ -214,6 +212,4 @@ master_sum = _declare(
     nonnegative=True,
 )
 rho = _declare("rho", r"\rho_t", "max_i |ℓ'(f_i)|/|ℓ'(γ_{i,o})|", "step", above=1, positive=True)
-rho_max = _declare(
-    "rho_max", r"\bar\rho_t", "max ρ over steps 0 … t", "step", "start", above=1, positive=True
-)
+rho_max = _declare("rho_max", r"\bar\rho_t", "max ρ over steps 0 … t", "step", "start", above=1, positive=True)

@@ -184,8 +184,9 @@ class Theorem:
         if self.trivial is not None:
             return self.trivial
         measured = self.small if self.bound_is_upper else self.large
-        if not measured.is_Symbol:
-            return None
+        bound = self.large if self.bound_is_upper else self.small
+        if not measured.is_Symbol or bound.is_Symbol:
+            return None  # nothing, or both sides, are single measured quantities
         observable = NOTATION[measured.name]
         return observable.trivially_below if self.bound_is_upper else observable.trivially_above
 

@@ -12,7 +12,7 @@ from flint import fmpq
 from models import kernel
 from models.dataset import Array, TokenDataset
 from models.dyadic import nearest_float
-from models.instance import LOSSES, RULES, Instance
+from models.instance import LOSSES, RULES, Instance, InvalidRun
 from models.maxmargin import InseparableError, MaxMargin, solve
 from models.pairs import PairFeatures
 from models.trajectory import COLUMNS, FINISHED, NON_FINITE_STEP, PRECISION_LOST, Trajectory, recorded_steps
@@ -81,7 +81,27 @@ def train(instance: Instance, geometry: Geometry | None = None) -> Trajectory:
     Trajectory
         Columns that need W_mm are NaN when the data are inseparable.
     """
+    return _run(instance, geometry or Geometry(instance.dataset))[0]
+
+
+def weights_at(instance: Instance, t: int, geometry: Geometry | None = None) -> Array:
+    """W_t = W_0 + Σ_j α_j Z_j of the float64 run, as a d × d matrix.
+
+    Raises
+    ------
+    InvalidRun
+        If the run does not reach step ``t``.
+    """
     geometry = geometry or Geometry(instance.dataset)
+    trajectory, coefficients = _run(instance.with_run(steps=t), geometry)
+    if trajectory.status != FINISHED:
+        raise InvalidRun(f"the run ends before step {t}: {trajectory.status}")
+    moved = geometry.features.combine(coefficients)
+    W_0 = instance.run.W_0
+    return moved if W_0 is None else moved + W_0
+
+
+def _run(instance: Instance, geometry: Geometry) -> tuple[Trajectory, Array]:
     run, features = instance.run, geometry.features
     N = instance.dataset.N
     solution = geometry.max_margin
@@ -95,10 +115,9 @@ def train(instance: Instance, geometry: Geometry | None = None) -> Trajectory:
         m_0 = np.array([nearest_float(m) for m in exact])
         norm_0_sq = nearest_float(exact_norm_sq(run.W_0))
         if solution is not None:
-            weighted = sum((w * m for w, m in zip(solution.multipliers, exact, strict=True)), fmpq(0))
-            alignment_0 = gamma * nearest_float(weighted)
+            alignment_0 = gamma * nearest_float(solution.inner_product(exact))
     t = recorded_steps(run.steps)
-    table = np.full((t.size, len(COLUMNS)), math.nan)
+    table, coefficients = np.full((t.size, len(COLUMNS)), math.nan), np.zeros(N)
     rows, onset, status = kernel.train(
         features.gram,
         geometry.gaps,
@@ -115,13 +134,14 @@ def train(instance: Instance, geometry: Geometry | None = None) -> Trajectory:
         run.step_size,
         t,
         table,
+        coefficients,
     )
     t, table = t[:rows], table[:rows]
-    if onset >= 0:  # accumulations of an earlier stretch that did not last are not this run's
-        for name in ("Lambda_max", "log_step_length_max", "master_sum"):
-            table[t < onset, COLUMNS.index(name)] = math.nan
+    for name in ("Lambda_max", "log_step_length_max", "master_sum"):
+        # Accumulations of an earlier stretch of positive coefficients that did not last are not this run's.
+        table[t < onset, COLUMNS.index(name)] = math.nan
     table.setflags(write=False)
-    return Trajectory(t, table, onset if onset >= 0 else None, _STATUS[status])
+    return Trajectory(t, table, onset if onset >= 0 else None, _STATUS[status]), coefficients
 
 
 def exact_norm_sq(W: Array) -> fmpq:

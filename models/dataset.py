@@ -13,7 +13,7 @@ import numpy as np
 from flint import fmpq
 from numpy.typing import ArrayLike, NDArray
 
-from models.dyadic import DyadicMatrix
+from models.dyadic import DyadicMatrix, nearest_float
 
 Array = NDArray[np.float64]
 
@@ -63,9 +63,7 @@ class TokenDataset:
         decoder = _finite_array("u", u, 1, "(d,)")
         n, T, d = tokens.shape
         if min(n, d) < 1:
-            raise InvalidDataset(
-                f"X has shape {tokens.shape}: at least one sequence and one dimension are needed"
-            )
+            raise InvalidDataset(f"X has shape {tokens.shape}: at least one sequence and one dimension are needed")
         if T < 2:
             raise InvalidDataset("X has one token a sequence: attention needs at least two to choose between")
         if labels.shape != (n,):
@@ -123,12 +121,16 @@ class TokenDataset:
     @cached_property
     def optimal(self) -> NDArray[np.int64]:
         """Index o_i of the optimal token of each sequence, shape (n,)."""
-        return np.array([row.index(max(row)) for row in self.exact_scores], dtype=np.int64)
+        best = np.array([row.index(max(row)) for row in self.exact_scores], dtype=np.int64)
+        best.setflags(write=False)
+        return best
 
     @cached_property
     def others(self) -> NDArray[np.int64]:
         """Indices of the non-optimal tokens, in order, shape (n, T − 1)."""
-        return np.array([[t for t in range(self.T) if t != o] for o in self.optimal], dtype=np.int64)
+        rest = np.array([[t for t in range(self.T) if t != o] for o in self.optimal], dtype=np.int64)
+        rest.setflags(write=False)
+        return rest
 
     @cached_property
     def exact_gaps(self) -> list[list[fmpq]]:
@@ -149,8 +151,9 @@ class TokenDataset:
             tied = [t for t, score in enumerate(row) if score == top]
             if len(tied) > 1:
                 raise InvalidDataset(
-                    f"sequence {i}: tokens {tied[0]} and {tied[1]} tie for the highest score {float(top):g}; "
-                    "the optimal token must be unique: change the decoder u or drop the sequence"
+                    f"sequence {i}: tokens {tied[0]} and {tied[1]} tie for the highest score "
+                    f"{nearest_float(top):g}; the optimal token must be unique: change the decoder u or drop "
+                    "the sequence"
                 )
 
     # ------------------------------------------------------------------- JSON
@@ -218,8 +221,10 @@ def from_hexadecimal(values: Any) -> Any:
 
 def _finite_array(name: str, values: ArrayLike, ndim: int, shape: str) -> Array:
     try:
+        if np.iscomplexobj(values):
+            raise TypeError  # NumPy would drop the imaginary part with no more than a warning
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidDataset(
             f"{name} is ragged or not numeric: give a full array of shape {shape} (pad or trim sequences)"
         ) from None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import mul, sub
+
 import numpy as np
-from flint import fmpq, fmpz_mat
+from flint import arb_mat, fmpq, fmpz, fmpz_mat
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+_SMALLEST_NORMAL = 2.0**-1022
 
 
 class DyadicMatrix:
@@ -31,7 +36,7 @@ class DyadicMatrix:
         whole = np.ldexp(mantissas, 53).astype(np.int64).ravel()
         shift = np.where(mantissas != 0.0, exponents - 53 - self.exponent, 0).ravel()
         rows, columns = values.shape
-        entries = [int(w) << int(s) for w, s in zip(whole, shift, strict=True)]
+        entries = [w << s for w, s in zip(whole.tolist(), shift.tolist(), strict=True)]
         self.integers = fmpz_mat(rows, columns, entries)
 
     @classmethod
@@ -58,21 +63,29 @@ class DyadicMatrix:
         """The transpose."""
         return DyadicMatrix.of(self.integers.transpose(), self.exponent)
 
-    def select(self, rows: list[int]) -> DyadicMatrix:
-        """The matrix of the given rows, repeats allowed."""
-        columns = self.integers.ncols()
+    def differences(self, left: Sequence[int], right: Sequence[int]) -> DyadicMatrix:
+        """The matrix whose row k is row ``left[k]`` minus row ``right[k]``; repeats allowed."""
         table = self.integers.tolist()
-        return DyadicMatrix.of(
-            fmpz_mat(len(rows), columns, [x for r in rows for x in table[r]]), self.exponent
-        )
+        entries: list[fmpz] = []
+        for a, b in zip(left, right, strict=True):
+            entries.extend(map(sub, table[a], table[b]))
+        return DyadicMatrix.of(fmpz_mat(len(left), self.integers.ncols(), entries), self.exponent)
 
-    def hadamard(self, other: DyadicMatrix) -> DyadicMatrix:
-        """Entrywise product."""
-        rows, columns = self.integers.nrows(), self.integers.ncols()
-        pairs = zip(self.integers.entries(), other.integers.entries(), strict=True)
-        return DyadicMatrix.of(
-            fmpz_mat(rows, columns, [a * b for a, b in pairs]), self.exponent + other.exponent
-        )
+    def hadamard(
+        self, other: DyadicMatrix, rows: Sequence[int], columns: Sequence[int] | None = None
+    ) -> DyadicMatrix:
+        """Entrywise product with ``other[rows][:, columns]`` (all columns if absent); repeats allowed.
+
+        The expanded factor is never built: only its rows are, once each.
+        """
+        table = other.integers.tolist()
+        if columns is not None:
+            table = [[row[k] for k in columns] for row in table]
+        entries: list[fmpz] = []
+        for own, k in zip(self.integers.tolist(), rows, strict=True):
+            entries.extend(map(mul, own, table[k]))
+        shape = self.integers.nrows(), self.integers.ncols()
+        return DyadicMatrix.of(fmpz_mat(*shape, entries), self.exponent + other.exponent)
 
     def rationals(self) -> list[list[fmpq]]:
         """The entries as exact rationals, ``[row][column]``."""
@@ -82,16 +95,15 @@ class DyadicMatrix:
     def floats(self) -> Array:
         """The entries rounded once to float64, shape (rows, columns)."""
         shape = (self.integers.nrows(), self.integers.ncols())
-        entries = self.integers.entries()
-        if self.exponent < 0:  # the common case, with the power of two formed once
-            unit = 1 << -self.exponent
-            try:
-                flat = [int(x) / unit for x in entries]
-            except OverflowError:
-                flat = [rounded(int(x), self.exponent) for x in entries]
-        else:
-            flat = [rounded(int(x), self.exponent) for x in entries]
-        return np.array(flat, dtype=np.float64).reshape(shape)
+        # A ball made from an integer is that integer, whatever the precision, and its float the nearest one;
+        # the power of two is then exact unless it leaves the range of normal floats.
+        mantissas = np.array([float(x) for x in arb_mat(self.integers).entries()], dtype=np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            flat = np.ldexp(mantissas, self.exponent)
+        normal = np.isfinite(flat) & ((np.abs(flat) >= _SMALLEST_NORMAL) | (mantissas == 0.0))
+        if not normal.all():
+            flat = np.array([rounded(int(x), self.exponent) for x in self.integers.entries()], dtype=np.float64)
+        return flat.reshape(shape)
 
 
 def rounded(integer: int, exponent: int) -> float:

@@ -64,8 +64,8 @@ class Run:
             raise InvalidRun(f"steps = {self.steps}: give a number from 0 to {MAX_STEPS}")
         needed, other = ("zeta", "eta") if self.rule == "polyak" else ("eta", "zeta")
         value = getattr(self, needed)
-        if value is None or not math.isfinite(value) or value <= 0:
-            raise InvalidRun(f"{needed} = {value}: the rule {self.rule!r} needs a positive, finite {needed}")
+        if not _positive(value):
+            raise InvalidRun(f"{needed} = {value!r}: the rule {self.rule!r} needs a positive, finite {needed}")
         if getattr(self, other) is not None:
             raise InvalidRun(
                 f"{other} = {getattr(self, other)}: the rule {self.rule!r} has no {other}; leave it out"
@@ -153,10 +153,21 @@ def _optional_float(text: str | None) -> float | None:
     return None if text is None else float(from_hexadecimal(text))
 
 
+def _positive(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        return False
+    try:
+        return 0.0 < float(value) < math.inf
+    except OverflowError:  # a whole number beyond float64
+        return False
+
+
 def _weights(values: ArrayLike) -> Array:
     try:
+        if np.iscomplexobj(values):
+            raise TypeError  # NumPy would drop the imaginary part with no more than a warning
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRun("W_0 is ragged or not numeric: give a d × d matrix") from None
     if array.ndim != 2 or not np.isfinite(array).all():
         raise InvalidRun("W_0 must be a d × d matrix of finite numbers")

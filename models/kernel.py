@@ -118,6 +118,7 @@ def train(
     step_size: float,
     record: NDArray[np.int64],
     out: Array,
+    final: Array,
 ) -> tuple[int, int, int]:
     """Train and fill ``out[row] = observables at t = record[row]``.
 
@@ -132,6 +133,7 @@ def train(
     rule, loss : codes; ``step_size`` is η, or ζ for Polyak.
     record : (R,) increasing steps to record, the last one being the last step.
     out : (R, len(COLUMNS)) filled in place; NaN where a quantity is undefined.
+    final : (N,) filled with the coefficients α of W_last − W_0 = Σ_j α_j Z_j.
 
     Returns
     -------
@@ -321,6 +323,8 @@ def train(
                 out[row, MASTER_SUM] = master
             previous = row
             row += 1
+        if t == last:
+            final[:] = alpha
         if onset >= 0:
             step = math.exp(log_step)
             master += (step * mass / length * Lambda + 0.5 * step * step) / norm

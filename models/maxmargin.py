@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import daqp
@@ -19,7 +19,11 @@ from models.minnorm import min_norm_point
 from models.pairs import PairFeatures
 
 _PRECISION = 256  # bits of the balls that prove a support
+_SHARP = 64  # bits to which a ball must be known before its midpoint is used
 _ACTIVE = 1e-9  # relative size below which a float multiplier counts as zero (a guess that is then checked)
+
+#: Balls around λ and around the margins ⟨Z_j, W_mm⟩, one a pair.
+Enclosure = tuple[list[arb], list[arb]]
 
 
 class InseparableError(ValueError):
@@ -50,10 +54,13 @@ class MaxMargin:
         Exact Gram matrix K of the pair features, N × N.
     support : tuple of int
         Pairs S with λ_j > 0; K_SS is regular.
+    proof : optional
+        Balls around λ and around all margins, kept from the proof that ``support`` is the support.
     """
 
     gram: DyadicMatrix
     support: tuple[int, ...]
+    proof: Enclosure | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def multipliers(self) -> list[fmpq]:
@@ -80,26 +87,42 @@ class MaxMargin:
         return sum(self.multipliers, fmpq(0))
 
     @cached_property
-    def _enclosure(self) -> tuple[list[arb], list[arb]]:
-        enclosure = enclose(self.gram, self.support)
-        if enclosure is None:  # K_SS is regular, so more precision would do; the rationals always do
-            return [arb(w) for w in self.multipliers], [arb(m) for m in self.margins]
+    def _enclosure(self) -> Enclosure:
+        enclosure = self.proof or enclose(self.gram, self.support)
+        if enclosure is None or not all(map(_sharp, [*enclosure[0], *enclosure[1]])):
+            # K_SS is regular, so more precision would do; the rationals always do.
+            with flint.ctx.workprec(_PRECISION):
+                return [arb(w) for w in self.multipliers], [arb(m) for m in self.margins]
         return enclosure
 
     @cached_property
+    def _gamma(self) -> arb:
+        with flint.ctx.workprec(_PRECISION):
+            return (1 / sum(self._enclosure[0], arb(0))).sqrt()
+
+    @property
     def gamma(self) -> float:
         """Token margin γ = 1/‖W_mm‖_F."""
-        return float((1 / sum(self._enclosure[0], arb(0))).sqrt().mid())
+        return float(self._gamma.mid())
 
     @property
     def direction(self) -> Array:
         """Coefficients λ̂ = γλ of the direction Ŵ = Σ_j λ̂_j Z_j, ‖Ŵ‖ = 1; shape (N,)."""
-        return self.gamma * np.array([float(w.mid()) for w in self._enclosure[0]])
+        return self._scaled(self._enclosure[0])
 
     @property
     def alignments(self) -> Array:
         """⟨Z_j, Ŵ⟩ ≥ γ for every pair; shape (N,)."""
-        return self.gamma * np.array([float(m.mid()) for m in self._enclosure[1]])
+        return self._scaled(self._enclosure[1])
+
+    def _scaled(self, balls: list[arb]) -> Array:
+        # The product is formed before it is rounded: λ alone may leave the range of float64.
+        with flint.ctx.workprec(_PRECISION):
+            return np.array([float((self._gamma * ball).mid()) for ball in balls])
+
+    def inner_product(self, margins: Sequence[fmpq]) -> fmpq:
+        """⟨W, W_mm⟩ = Σ_j λ_j m_j(W) from the exact margins of W."""
+        return sum((w * m for w, m in zip(self.multipliers, margins, strict=True)), fmpq(0))
 
     def primal_residual(self) -> fmpq:
         """max_j (1 − ⟨Z_j, W_mm⟩)_+, exactly zero."""
@@ -130,36 +153,56 @@ def solve(features: PairFeatures) -> MaxMargin:
     """
     exact = features.exact_gram
     guess = propose_support(features.gram)
-    if guess and _proved(exact, guess):
-        return MaxMargin(exact, tuple(guess))
+    enclosure = enclose(exact, guess) if guess else None
+    if enclosure is not None and _optimal(enclosure, guess):
+        return MaxMargin(exact, tuple(guess), enclosure)
     point = min_norm_point(exact.integers, guess)
     if point.norm_sq == 0:
         raise InseparableError(point.weights)
     return MaxMargin(exact, tuple(j for j, weight in enumerate(point.weights) if weight > 0))
 
 
-def enclose(gram: DyadicMatrix, support: Sequence[int]) -> tuple[list[arb], list[arb]] | None:
+def enclose(gram: DyadicMatrix, support: Sequence[int]) -> Enclosure | None:
     """Balls around λ (zero off ``support``) and all margins Kλ, where K_SS λ_S = 1; None if not resolved."""
     K, size = gram.integers, len(support)
+    rows = K.tolist()
+    system = fmpz_mat(size, size, [row[k] for row in (rows[j] for j in support) for k in support])
     with flint.ctx.workprec(_PRECISION):
-        system = arb_mat(fmpz_mat(size, size, [K[j, k] for j in support for k in support]))
-        try:
-            solution = system.solve(arb_mat(size, 1, [1] * size))
-        except ZeroDivisionError:
+        solution = _solve_balls(arb_mat(system))
+        if solution is None:
             return None
-        columns = fmpz_mat(K.nrows(), size, [row[k] for row in K.tolist() for k in support])
-        margins = (arb_mat(columns) * solution).entries()
+        unscaled = [arb(0)] * K.nrows()
+        for j, ball in zip(support, solution, strict=True):
+            unscaled[j] = ball
+        margins = (arb_mat(K) * arb_mat(K.nrows(), 1, unscaled)).entries()
         unit = arb(fmpq(2) ** -gram.exponent)
-        multipliers = [arb(0)] * K.nrows()
-        for position, j in enumerate(support):
-            multipliers[j] = solution[position, 0] * unit
-        return multipliers, margins
+        return [ball * unit for ball in unscaled], margins
 
 
-def _proved(gram: DyadicMatrix, support: list[int]) -> bool:
-    enclosure = enclose(gram, support)
-    if enclosure is None:
-        return False
+def _solve_balls(system: arb_mat) -> list[arb] | None:
+    """Balls around the solution of ``system · x = 1``, accurate to `_SHARP` bits; None if not resolved.
+
+    Elimination is several times faster than the preconditioned solver, whose balls stay tight in high
+    dimension, where those of elimination grow.
+    """
+    ones = arb_mat(system.nrows(), 1, [1] * system.nrows())
+    for algorithm in ("lu", "precond"):
+        try:
+            solution = system.solve(ones, algorithm=algorithm).entries()
+        except ZeroDivisionError:
+            continue
+        if all(map(_sharp, solution)):
+            return list(solution)
+    return None
+
+
+def _sharp(ball: arb) -> bool:
+    """Whether the midpoint of a ball is known to more bits than a float has (an exact zero is)."""
+    return int(ball.rel_accuracy_bits()) >= _SHARP
+
+
+def _optimal(enclosure: Enclosure, support: Sequence[int]) -> bool:
+    """Whether λ_S > 0 and ⟨Z_j, W⟩ > 1 off S, beyond doubt."""
     multipliers, margins = enclosure
     inside = set(support)
     return all(multipliers[j] > 0 if j in inside else margins[j] > 1 for j in range(len(margins)))

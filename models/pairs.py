@@ -26,7 +26,7 @@ class PairFeatures:
         best = [i * T + int(dataset.optimal[i]) for i in range(n) for _ in range(T - 1)]
         rest = [i * T + int(t) for i in range(n) for t in dataset.others[i]]
         self._sequence = [i for i in range(n) for _ in range(T - 1)]
-        self._differences = tokens.select(best) - tokens.select(rest)
+        self._differences = tokens.differences(best, rest)
         self._queries = DyadicMatrix(np.ascontiguousarray(dataset.queries))
 
     @cached_property
@@ -34,8 +34,7 @@ class PairFeatures:
         """K[j, k] = ⟨Z_j, Z_k⟩, exact, N × N."""
         between = self._differences @ self._differences.T
         queries = self._queries @ self._queries.T
-        spread = queries.select(self._sequence).T.select(self._sequence)
-        return between.hadamard(spread)
+        return between.hadamard(queries, rows=self._sequence, columns=self._sequence)
 
     @cached_property
     def gram(self) -> Array:
@@ -57,7 +56,7 @@ class PairFeatures:
     def exact_margins(self, W: Array) -> list[fmpq]:
         """Margins m_j(W) = ⟨Z_j, W⟩ of a d × d float matrix, exact, in pair order."""
         projected = self._queries @ DyadicMatrix(W).T  # row i is (W q_i)ᵀ
-        products = self._differences.hadamard(projected.select(self._sequence))
+        products = self._differences.hadamard(projected, rows=self._sequence)
         return [sum(row, fmpq(0)) for row in products.rationals()]
 
     def combine(self, weights: Array) -> Array:

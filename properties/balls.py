@@ -127,9 +127,7 @@ class BallArray:
             mid = 1.0 / self.mid
             safe = size > self.rad
             rad = np.where(safe, self.rad / (size * (size - self.rad)) * (1 + 8 * _EPS), np.inf)
-            return BallArray(
-                np.where(safe, mid, np.nan), rad + _EPS * np.abs(mid), np.where(safe, -self.exp2, 0)
-            )
+            return BallArray(np.where(safe, mid, np.nan), rad + _EPS * np.abs(mid), np.where(safe, -self.exp2, 0))
 
     def __truediv__(self, other: BallArray | Scalar) -> BallArray:
         return self * lift(other).inverse()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import sympy as sp
 from flint import arb, fmpq
 from sympy.printing.lambdarepr import LambdaPrinter
 
 from properties.balls import BallArray, largest
+
+
+class Values(Protocol):
+    """Anything that gives an observable's value for its name: a measurement, or a dict."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Compiled:
     names: tuple[str, ...]
     function: Callable[..., Any]
 
-    def __call__(self, values: Mapping[str, Any]) -> Any:
+    def __call__(self, values: Values) -> Any:
         return self.function(*(values[name] for name in self.names))
 
 
@@ -79,7 +85,7 @@ class _ExactPrinter(LambdaPrinter):  # type: ignore[misc]
         return f"log({self._print(expr.args[0])})"
 
     def _folded(self, name: str, args: tuple[sp.Expr, ...]) -> str:
-        text = self._print(args[0])
+        text: str = self._print(args[0])
         for arg in args[1:]:
             text = f"{name}({text}, {self._print(arg)})"
         return text

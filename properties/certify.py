@@ -1,0 +1,206 @@
+"""The certified tier: a claim at chosen steps of one run, decided in ball arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import flint
+import sympy as sp
+from flint import arb
+
+from bounds import Theorem, ZeroInit
+from models.attention import Geometry, weights_at
+from models.instance import Instance
+from models.replay import BallState, ExactSetting, PrecisionLost, replay
+from properties.compiled import compile_expression
+from properties.hypotheses import exact_trajectory_check, failing
+from properties.judge import HOLDS, NOT_APPLICABLE, UNDECIDED, VIOLATED
+from properties.observables import ExactMeasurement, Undefined
+
+TIGHT = "tight"
+FIRST_PRECISION, LAST_PRECISION = 128, 8192
+MAX_STEPS = 1000
+#: Two sides that agree to this relative width are an equality case: no claim with ≤ can be falsified there.
+TIGHT_BITS = 200
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What ball arithmetic says about one step.
+
+    Attributes
+    ----------
+    outcome : str
+        ``holds`` or ``violated``, both proved, hypotheses included; ``tight``: the sides agree to 200 bits;
+        ``not applicable``: some hypothesis or the domain is refuted; ``undecided`` within the budget.
+    step : int
+    precision : int
+        Bits at which it was decided.
+    small, large : str
+        Enclosures of the two sides, as ``[midpoint +/- radius]``.
+    instance : Instance
+        What was replayed: the given instance, or the same dataset restarted at its W_t.
+    """
+
+    outcome: str
+    step: int
+    precision: int
+    small: str
+    large: str
+    instance: Instance
+
+
+def restartable(theorem: Theorem) -> bool:
+    """Whether a claim speaks of single states only, so that W_t may be taken as a new W_0."""
+    return theorem.memory <= {"state"} and not any(isinstance(a, ZeroInit) for a in theorem.assumes)
+
+
+def restarted(instance: Instance, step: int, geometry: Geometry) -> Instance:
+    """The dataset with W_0 := W_step of the float run (a float matrix, so again exactly representable)."""
+    if step == 0:
+        return instance.with_run(steps=0)
+    return instance.with_run(steps=0, W_0=weights_at(instance, step, geometry))
+
+
+def examine(
+    theorem: Theorem,
+    instance: Instance,
+    geometry: Geometry,
+    steps: Sequence[int],
+    onset: int | None,
+) -> list[Finding]:
+    """Decide a theorem at the given steps of an instance, doubling the precision until it is decided.
+
+    Hypotheses are certified with the claim: dataset-level ones exactly, trajectory-level ones in balls at every
+    step on which the claim depends.
+
+    Parameters
+    ----------
+    onset : int or None
+        t0 as the float run found it.  Positive coefficients are certified anew from there on.
+
+    Returns
+    -------
+    list of Finding
+        One a step, in the order of ``steps``; steps beyond the budget of 1000 are undecided.
+    """
+    if failing(theorem, instance, geometry) is not None:
+        return [Finding(NOT_APPLICABLE, step, 0, "", "", instance) for step in steps]
+    within = {step for step in steps if step <= MAX_STEPS}
+    found: dict[int, Finding] = {}
+    setting = ExactSetting(instance, geometry)
+    precision = FIRST_PRECISION
+    while precision <= LAST_PRECISION and len(found) < len(within):
+        open_steps = sorted(within - found.keys())
+        with flint.ctx.workprec(precision):
+            try:
+                for finding in _decide(theorem, setting, open_steps, onset, precision):
+                    if finding.outcome != UNDECIDED:
+                        found[finding.step] = finding
+            except PrecisionLost:
+                pass
+        precision *= 2
+    return [found.get(step) or Finding(UNDECIDED, step, LAST_PRECISION, "", "", instance) for step in steps]
+
+
+def _decide(
+    theorem: Theorem, setting: ExactSetting, steps: list[int], onset: int | None, precision: int
+) -> Iterator[Finding]:
+    measurement = ExactMeasurement(setting, onset, theorem.observables)
+    lookahead = "loss_gap_next" in theorem.observables
+    met: bool | None = True  # the hypotheses on all steps the claim looks back on
+    for state, following in _walk(setting, max(steps), lookahead):
+        measurement.advance(state)
+        measurement.next_loss_gap = following
+        back = _looks_back(theorem, state.t, onset)
+        if back or state.t in steps:
+            here = exact_trajectory_check(theorem, measurement, state)
+            met = _both(met, here) if back else here
+        if state.t in steps:
+            yield _finding(theorem, setting, measurement, met, precision)
+        measurement.leave()
+
+
+def _looks_back(theorem: Theorem, t: int, onset: int | None) -> bool:
+    """Whether a claim at a later step depends on what happens at step t."""
+    if "start" in theorem.memory:
+        return True
+    return "onset" in theorem.memory and onset is not None and t >= onset
+
+
+def _both(first: bool | None, second: bool | None) -> bool | None:
+    if first is False or second is False:
+        return False
+    return None if first is None or second is None else True
+
+
+def _finding(
+    theorem: Theorem, setting: ExactSetting, measurement: ExactMeasurement, met: bool | None, precision: int
+) -> Finding:
+    state = measurement.state
+    assert state is not None
+
+    def finding(outcome: str, small: str = "", large: str = "") -> Finding:
+        return Finding(outcome, state.t, precision, small, large, setting.instance)
+
+    if met is False:
+        return finding(NOT_APPLICABLE)
+    try:
+        inside = _in_domain(theorem, measurement)
+        if inside is False:
+            return finding(NOT_APPLICABLE)
+        small = arb(compile_expression(theorem.small)(measurement))
+        large = arb(compile_expression(theorem.large)(measurement))
+    except Undefined:
+        return finding(NOT_APPLICABLE)
+    difference = large - small
+    sides = small.str(25), large.str(25)
+    if met is None or inside is None or not difference.is_finite():
+        return finding(UNDECIDED, *sides)
+    if theorem.strict:
+        outcome = HOLDS if difference > 0 else VIOLATED if difference <= 0 else UNDECIDED
+        return finding(outcome, *sides)
+    if difference >= 0:
+        return finding(HOLDS, *sides)
+    if difference < 0:
+        return finding(VIOLATED, *sides)
+    if difference.abs_upper() <= _scale(theorem, measurement) * arb(2) ** -TIGHT_BITS:
+        return finding(TIGHT, *sides)
+    return finding(UNDECIDED, *sides)
+
+
+def _scale(theorem: Theorem, measurement: ExactMeasurement) -> arb:
+    """The size of the terms that the two sides add up: what equality is relative to.
+
+    Where every term's ball meets zero (such as r − v and Λ of a single pair) it is 1.
+    """
+    terms = [*sp.Add.make_args(theorem.small), *sp.Add.make_args(theorem.large)]
+    sizes = (abs(arb(compile_expression(term)(measurement))) for term in terms)
+    scale = max((arb(size.abs_lower()) for size in sizes), default=arb(0))
+    return scale if scale > 0 else arb(1)
+
+
+def _in_domain(theorem: Theorem, measurement: ExactMeasurement) -> bool | None:
+    domain = theorem.domain
+    if domain is None:
+        return True
+    room = arb(compile_expression(domain.gts)(measurement)) - arb(compile_expression(domain.lts)(measurement))
+    if room > 0:
+        return True
+    if room < 0:
+        return False
+    strict = domain.rel_op in ("<", ">")
+    return None if not room.is_zero() else not strict
+
+
+def _walk(setting: ExactSetting, last: int, lookahead: bool) -> Iterator[tuple[BallState, arb | None]]:
+    """States 0 … last, each with the next state's loss gap when that is wanted."""
+    states = replay(setting)
+    state = next(states)
+    while True:
+        following = next(states) if lookahead else None
+        yield state, None if following is None else following.loss_gap
+        if state.t == last:
+            return
+        state = following if following is not None else next(states)

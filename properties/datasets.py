@@ -1,0 +1,156 @@
+"""Families of separable token datasets as Hypothesis strategies: the catalogue.
+
+Every dataset is built, never filtered, so no draw is rejected; and every family has a smallest member (one
+sequence of two tokens wherever it permits) to which Hypothesis shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis.strategies import SearchStrategy
+
+from models.dataset import TokenDataset
+from properties import families
+from properties.families import Sizes
+
+# Hypothesis discards an example of more than 8 KiB of choices; stay well below.
+_MOST_BYTES = 6000
+
+_SEPARABLE = frozenset({"Separable"})
+_EQUAL = _SEPARABLE | {"EqualScores"}
+_CORRELATED = _EQUAL | {"NonNegativeCorrelation"}
+_ORTHOGONAL = _EQUAL | {"NearOrthogonal"}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of token datasets and the assumptions its members satisfy by construction.
+
+    Attributes
+    ----------
+    name : str
+        Short name, e.g. ``"equal-scores"``.
+    description : str
+        One line: what its members look like.
+    provides : frozenset of str
+        Names of the assumption classes (bounds/assumptions.py) that every member satisfies exactly.
+        ``NearOrthogonal`` stands for NO(1).
+    build : callable
+        Strategy for given maximal sizes.
+    least : Sizes
+        The smallest maxima with which the family has a member.
+    """
+
+    name: str
+    description: str
+    provides: frozenset[str]
+    build: Callable[[Sizes], SearchStrategy[TokenDataset]] = field(repr=False)
+    least: Sizes = Sizes(1, 2, 1)
+
+    def datasets(self, max_n: int = 4, max_T: int = 4, max_d: int = 5) -> SearchStrategy[TokenDataset]:
+        """Strategy for members with at most ``max_n`` sequences, ``max_T`` tokens and ``max_d`` dimensions.
+
+        The families ``"near-orthogonal"`` and ``"signal-plus-noise"`` need a dimension that grows with n T
+        and ignore ``max_d``.
+
+        Raises
+        ------
+        ValueError
+            If the maxima leave the family without members, or are too large for Hypothesis.
+        """
+        for label, given, least in (
+            ("max_n", max_n, self.least.n),
+            ("max_T", max_T, self.least.T),
+            ("max_d", max_d, self.least.d),
+        ):
+            if given < least:
+                raise ValueError(f"{label} = {given}: the family {self.name!r} needs {label} ≥ {least}")
+        if max_n * ((max_T + 1) * max_d + 16) > _MOST_BYTES:
+            raise ValueError(
+                f"max_n · max_T · max_d = {max_n} · {max_T} · {max_d} is too much for one Hypothesis example: "
+                f"keep max_n · ((max_T + 1) · max_d + 16) ≤ {_MOST_BYTES}"
+            )
+        return self.build(Sizes(max_n, max_T, max_d))
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "equal-scores",
+        "equal gaps along the decoder axis, dyadic entries elsewhere",
+        _EQUAL,
+        families.equal_scores,
+    ),
+    Family(
+        "planted",
+        "Gaussian tokens moved along a planted random W*, equal gaps",
+        _EQUAL,
+        families.planted,
+        Sizes(1, 2, 2),
+    ),
+    Family(
+        "cross-attention",
+        "queries given apart from the tokens, equal gaps",
+        _EQUAL,
+        families.cross_attention,
+    ),
+    Family(
+        "unequal-scores",
+        "unequal gaps within a factor 1 + 1/T, so that PC holds at W = 0",
+        _SEPARABLE,
+        families.unequal_scores,
+        Sizes(1, 3, 1),
+    ),
+    Family(
+        "scattered-scores",
+        "gaps that differ by factors of up to 48; PC may fail",
+        _SEPARABLE,
+        families.scattered_scores,
+        Sizes(1, 3, 1),
+    ),
+    Family(
+        "non-negative",
+        "coordinatewise non-negative features, half of them well-conditioned",
+        _CORRELATED,
+        families.non_negative,
+    ),
+    Family(
+        "near-orthogonal",
+        "one basis vector a token with a small score coordinate: NO(1)",
+        _ORTHOGONAL,
+        families.near_orthogonal,
+    ),
+    Family(
+        "signal-plus-noise",
+        "orthogonal signals and Gaussian noise tokens (data model DM); separable almost surely",
+        _EQUAL,
+        families.signal_plus_noise,
+    ),
+    Family(
+        "integer-grid",
+        "small integer tokens, some of them repeated, equal gaps",
+        _EQUAL,
+        families.integer_grid,
+    ),
+    Family(
+        "nearly-opposite",
+        "two pair features of every sequence nearly cancel: tiny margins",
+        _EQUAL,
+        families.nearly_opposite,
+        Sizes(1, 3, 2),
+    ),
+    Family(
+        "crowded",
+        "more pairs than d², in one or two dimensions",
+        _EQUAL,
+        families.crowded,
+        Sizes(2, 2, 1),
+    ),
+    Family(
+        "well-conditioned",
+        "one to four pairs of comparable, mostly orthogonal features: γ/B > 0.4",
+        _CORRELATED,
+        families.well_conditioned,
+    ),
+)
