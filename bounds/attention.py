@@ -198,7 +198,7 @@ APRIORI = [
         title="Attention on the optimal token never falls below 1/T",
         system=ATTENTION,
         assumes=_apriori,
-        claim=s_min_run >= 1 / T,
+        claim=s_min >= 1 / T,
         status=derived("M3"),
     ),
     Theorem(

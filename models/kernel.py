@@ -330,4 +330,9 @@ def train(
             master += (step * mass / length * Lambda + 0.5 * step * step) / norm
         _compensated_add(alpha, alpha_carry, move, c)
         _compensated_add(m, m_carry, move, pull)
+    if onset < 0:  # no stretch of positive coefficients lasted: what earlier ones accumulated is void
+        for k in range(row):
+            out[k, LAMBDA_MAX] = math.nan
+            out[k, LOG_STEP_LENGTH_MAX] = math.nan
+            out[k, MASTER_SUM] = math.nan
     return row, onset, status

@@ -81,6 +81,10 @@ class BallArray:
         """Where the whole ball is ≥ 0."""
         return np.asarray(self.mid >= self.rad)
 
+    def accurate(self) -> BoolArray:
+        """Where the radius is at most a thousandth of the midpoint."""
+        return np.asarray(self.rad <= 1e-3 * np.abs(self.mid))
+
     def defined(self) -> BoolArray:
         """Where the ball is a number at all."""
         return ~np.isnan(self.mid)
@@ -98,8 +102,10 @@ class BallArray:
         a, ra = _shifted(self, top)
         b, rb = _shifted(right, top)
         mid = a + b
-        # 2^-1000 covers what a shift may have pushed out of the range of a double.
-        return BallArray(mid, ra + rb + _EPS * (np.abs(mid) + ra + rb) + 2.0**-1000, top)
+        # The two-sum gives the rounding error itself, so exact numbers stay exact: t ≥ 10 holds at t = 10.
+        rad = (ra + rb) * (1 + 4 * _EPS) + np.abs(_sum_error(a, b, mid))
+        lost = (self.exp2 < top - 1000) & (self.mid != 0.0) | (right.exp2 < top - 1000) & (right.mid != 0.0)
+        return BallArray(mid, rad + np.where(lost, 2.0**-990, 0.0), top)
 
     def __radd__(self, other: Scalar) -> BallArray:
         return self + other
@@ -114,6 +120,9 @@ class BallArray:
         right = lift(other)
         with np.errstate(all="ignore"):
             mid = self.mid * right.mid
+            if not (self.rad.any() or right.rad.any()):
+                exact = _trailing_bits(self.mid) + _trailing_bits(right.mid) <= 53
+                return BallArray(mid, np.where(exact, 0.0, _EPS * np.abs(mid)), self.exp2 + right.exp2)
             rad = np.abs(self.mid) * right.rad + (np.abs(right.mid) + right.rad) * self.rad
             return BallArray(mid, rad * (1 + 4 * _EPS) + _EPS * np.abs(mid), self.exp2 + right.exp2)
 
@@ -219,6 +228,19 @@ def _shifted(ball: BallArray, top: IntArray) -> tuple[FloatArray, FloatArray]:
     with np.errstate(all="ignore"):
         shift = np.clip(ball.exp2 - top, -1100, 0).astype(np.int32)
         return np.ldexp(ball.mid, shift), np.ldexp(ball.rad, shift)
+
+
+def _sum_error(a: FloatArray, b: FloatArray, total: FloatArray) -> FloatArray:
+    """The exact rounding error of ``total = a + b`` (Knuth's two-sum)."""
+    virtual = total - a
+    return np.asarray((a - (total - virtual)) + (b - virtual))
+
+
+def _trailing_bits(mid: FloatArray) -> IntArray:
+    """Significant bits of normalised midpoints: how many places down to the last non-zero one."""
+    whole = np.abs(np.ldexp(mid, 53)).astype(np.int64)
+    lowest = np.where(whole == 0, 1 << 53, whole & -whole)
+    return np.asarray(53 - np.log2(lowest).astype(np.int64))
 
 
 def _repeated_product(ball: BallArray, times: int) -> BallArray:

@@ -15,13 +15,13 @@ from models.instance import Instance
 from models.replay import BallState, ExactSetting, PrecisionLost, replay
 from properties.compiled import compile_expression
 from properties.hypotheses import exact_trajectory_check, failing
-from properties.judge import HOLDS, NOT_APPLICABLE, UNDECIDED, VIOLATED
+from properties.judge import HOLDS, MAX_STEPS, NOT_APPLICABLE, UNDECIDED, VIOLATED
 from properties.observables import ExactMeasurement, Undefined
 
 TIGHT = "tight"
 FIRST_PRECISION, LAST_PRECISION = 128, 8192
-MAX_STEPS = 1000
-#: Two sides that agree to this relative width are an equality case: no claim with ≤ can be falsified there.
+#: Sides that agree to this relative width are reported as an equality case, neither proved nor refuted.  A claim
+#: with ≤ that fails by less would be missed; nothing coarser than 1e-60 can hide there.
 TIGHT_BITS = 200
 
 
@@ -171,14 +171,16 @@ def _finding(
 
 
 def _scale(theorem: Theorem, measurement: ExactMeasurement) -> arb:
-    """The size of the terms that the two sides add up: what equality is relative to.
+    """What equality is relative to: the largest term of each side, of the side where that is smaller.
 
     Where every term's ball meets zero (such as r − v and Λ of a single pair) it is 1.
     """
-    terms = [*sp.Add.make_args(theorem.small), *sp.Add.make_args(theorem.large)]
-    sizes = (abs(arb(compile_expression(term)(measurement))) for term in terms)
-    scale = max((arb(size.abs_lower()) for size in sizes), default=arb(0))
-    return scale if scale > 0 else arb(1)
+    sides = []
+    for side in (theorem.small, theorem.large):
+        sizes = [abs(arb(compile_expression(term)(measurement))) for term in sp.Add.make_args(side)]
+        sides.append(max((arb(size.abs_lower()) for size in sizes), default=arb(0)))
+    positive = [side for side in sides if side > 0]
+    return min(positive, default=arb(1))
 
 
 def _in_domain(theorem: Theorem, measurement: ExactMeasurement) -> bool | None:

@@ -15,8 +15,10 @@ from models.dataset import TokenDataset
 from properties import families
 from properties.families import Sizes
 
-# Hypothesis discards an example of more than 8 KiB of choices; stay well below.
-_MOST_BYTES = 6000
+# Hypothesis discards examples of more than 8 KiB of choices and objects to a simplest one of half that.
+_MOST_BYTES = 4000
+
+_SMALLEST = Sizes(1, 2, 1)
 
 _SEPARABLE = frozenset({"Separable"})
 _EQUAL = _SEPARABLE | {"EqualScores"}
@@ -47,7 +49,7 @@ class Family:
     description: str
     provides: frozenset[str]
     build: Callable[[Sizes], SearchStrategy[TokenDataset]] = field(repr=False)
-    least: Sizes = Sizes(1, 2, 1)
+    least: Sizes = _SMALLEST
 
     def datasets(self, max_n: int = 4, max_T: int = 4, max_d: int = 5) -> SearchStrategy[TokenDataset]:
         """Strategy for members with at most ``max_n`` sequences, ``max_T`` tokens and ``max_d`` dimensions.

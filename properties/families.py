@@ -9,7 +9,8 @@ Two facts make the data separable without a test or a retry:
 
 A sequence is drawn as one block of bytes.  A block is a single choice to Hypothesis, so generation is cheap,
 deleting a block deletes a sequence, and a smaller byte means a simpler number; the block's length does not
-depend on T and d, so these can shrink without disturbing what is left.
+depend on T and d, so these can shrink without disturbing what is left.  Tokens and coordinates are windows of
+a block (`draw_window`), so that the first ones can be dropped as well as the last.
 """
 
 from __future__ import annotations
@@ -35,8 +36,18 @@ MILD = np.array([0, 0.5])
 ONE = np.array([1.0])
 SCATTERED = np.array([1, 2, 0.5, 4, 3, 0.25, 6, 0.125])
 
-_TOKEN_SCALES = (1.0, 2.0, 0.5, 0.25)
-_DECODERS = (1.0, -1.0, 2.0, 0.5, 4.0, 0.25, -2.0, -0.5, -4.0, -0.25)
+# Strategies drawn from at every example are made once: making one costs as much as drawing from it.
+_TOKEN_SCALES = st.sampled_from((1.0, 2.0, 0.5, 0.25))
+_DECODERS = st.sampled_from((1.0, -1.0, 2.0, 0.5, 4.0, 0.25, -2.0, -0.5, -4.0, -0.25))
+_POSITIVE_DECODERS = st.sampled_from((1.0, 2.0, 0.5, 4.0, 0.25))
+_INTEGER_DECODERS = st.sampled_from((1.0, -1.0, 2.0, -2.0))
+_SIGNALS = st.sampled_from((1.0, 2.0, 0.5))
+_NOISES = st.sampled_from((1.0, 0.5, 0.25))
+_STRENGTHS = st.sampled_from((0.0, 0.5, 1.0))
+# few binary digits first: readable when shrunk; 48 are real numbers for all purposes
+_DIGITS = st.sampled_from((2, 8, 48))
+_MARGINS = st.sampled_from((1.0, 0.25))
+_NONE = np.zeros(0, dtype=np.int64)  # no coordinates: the entries come from a seed
 _HEADER = 7  # bytes before the entries: label, position, height, gap, size, two of a seed
 
 
@@ -70,28 +81,54 @@ class Sequences:
 
 
 def pick(table: Array, choices: Indices) -> Array:
-    """Read bytes as entries of ``table``; smaller bytes are earlier, simpler entries."""
-    return np.asarray(table[(choices * len(table)) >> 8])
+    """Read bytes as entries of ``table``; the smallest bytes are its first, simplest entries."""
+    return np.asarray(table[choices % len(table)])
+
+
+def draw_window(draw: st.DrawFn, least: int, most: int, total: int) -> Indices:
+    """Position 0 and a cyclic window of the positions 1 … ``total`` − 1; its length is the size drawn.
+
+    To drop the first position of the window Hypothesis has to lower the size and raise the offset by the same
+    amount, which is among the moves its shrinker tries on neighbouring integers.
+    """
+    size, first = draw(st.integers(least, most)), draw(st.integers(0, max(total - 2, 0)))
+    return np.append(0, 1 + (first + np.arange(size - 1)) % max(total - 1, 1))
+
+
+def draw_sizes(draw: st.DrawFn, limits: Sizes, T: int = 2, d: int = 1) -> tuple[Indices, Indices]:
+    """Windows for at least ``T`` tokens and ``d`` coordinates."""
+    return draw_window(draw, T, limits.T, limits.T), draw_window(draw, d, limits.d, limits.d)
 
 
 def draw_sequences(
-    draw: st.DrawFn, limits: Sizes, T: int, d: int, least: int = 1, most: int | None = None
+    draw: st.DrawFn,
+    limits: Sizes,
+    tokens: Indices,
+    coordinates: Indices,
+    least: int = 1,
+    most: int | None = None,
 ) -> Sequences:
-    """Draw between ``least`` and ``most`` (at most ``limits.n``) sequences; d = 0 if no entries are needed."""
-    body = (limits.T + 1) * limits.d if d else 0
-    block = st.binary(min_size=_HEADER + body, max_size=_HEADER + body)
+    """Draw between ``least`` and ``most`` (at most ``limits.n``) sequences with entries in two windows."""
+    rows, columns = limits.T + 1, limits.d if coordinates.size else 0
+    length = _HEADER + rows * columns
+    block = st.binary(min_size=length, max_size=length)
     blocks = draw(st.lists(block, min_size=least, max_size=limits.n if most is None else most))
-    raw = np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(len(blocks), -1).astype(np.int64)
-    entries = raw[:, _HEADER:].reshape(len(blocks), limits.T + 1 if d else 0, -1 if d else 0)
+    raw = np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(len(blocks), length).astype(np.int64)
+    entries = raw[:, _HEADER:].reshape(len(blocks), rows, columns)
     return Sequences(
-        labels=np.where(raw[:, 0] < 128, 1.0, -1.0),
-        optimal=(raw[:, 1] * T) >> 8,
+        labels=1.0 - 2.0 * (raw[:, 0] % 2),
+        optimal=raw[:, 1] % tokens.size,
         height=raw[:, 2],
         gap=raw[:, 3],
         size=raw[:, 4],
         seeds=[int(seed) for seed in 256 * raw[:, 5] + raw[:, 6]],
-        entries=entries[:, : T + 1, :d],
+        entries=entries[:, rows_of(tokens)][:, :, coordinates],
     )
+
+
+def rows_of(tokens: Indices) -> Indices:
+    """Rows of a block that belong to a window of tokens: query, displacement, then one a pair."""
+    return np.append(0, 1 + tokens)
 
 
 def assemble(
@@ -129,7 +166,7 @@ def axis_decoder(decoder: float, d: int) -> Array:
 
 def draw_scales(draw: st.DrawFn) -> tuple[float, float]:
     """Token scale and decoder scale: signed powers of two."""
-    return draw(st.sampled_from(_TOKEN_SCALES)), draw(st.sampled_from(_DECODERS))
+    return draw(_TOKEN_SCALES), draw(_DECODERS)
 
 
 def read_axis(drawn: Sequences, entries: Array, sizes: Array) -> tuple[Array, Array]:
@@ -144,19 +181,19 @@ def read_axis(drawn: Sequences, entries: Array, sizes: Array) -> tuple[Array, Ar
 @st.composite
 def equal_scores(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Axis construction, gaps equal within a sequence, other coordinates arbitrary dyadic fractions."""
-    T, d = draw(st.integers(2, limits.T)), draw(st.integers(1, limits.d))
+    tokens, coordinates = draw_sizes(draw, limits)
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d)
-    return assemble(drawn, *read_axis(drawn, ENTRIES, POSITIVE), axis_decoder(decoder, d), scale)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
+    return assemble(drawn, *read_axis(drawn, ENTRIES, POSITIVE), axis_decoder(decoder, coordinates.size), scale)
 
 
 @st.composite
 def integer_grid(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Axis construction in small integers; non-optimal tokens of a sequence often coincide."""
-    T, d = draw(st.integers(2, limits.T)), draw(st.integers(1, limits.d))
-    decoder = draw(st.sampled_from((1.0, -1.0, 2.0, -2.0)))
-    drawn = draw_sequences(draw, limits, T, d)
-    return assemble(drawn, *read_axis(drawn, INTEGERS, NATURALS), axis_decoder(decoder, d), 1.0)
+    tokens, coordinates = draw_sizes(draw, limits)
+    decoder = draw(_INTEGER_DECODERS)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
+    return assemble(drawn, *read_axis(drawn, INTEGERS, NATURALS), axis_decoder(decoder, coordinates.size), 1.0)
 
 
 @st.composite
@@ -165,30 +202,31 @@ def unequal_scores(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
 
     Then D_i(W = 0) = (1/T) Σ_t Δ_it < g (T−1)(1 + 1/T)/T < g ≤ min_t Δ_it: PC holds at W = 0.
     """
-    T, d = draw(st.integers(3, limits.T)), draw(st.integers(1, limits.d))
+    tokens, coordinates = draw_sizes(draw, limits, T=3)
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
     pairs, query = read_axis(drawn, ENTRIES, POSITIVE)
+    T = tokens.size
     grid = 1 << (4 * T - 1).bit_length()
     steps = math.ceil(grid / T)  # k = 0 … steps − 1 are those with k/grid < 1/T
     pairs[:, :, 0] *= 1.0 + _uneven(drawn.entries[:, 2:, 0], steps) / grid
-    return assemble(drawn, pairs, query, axis_decoder(decoder, d), scale)
+    return assemble(drawn, pairs, query, axis_decoder(decoder, coordinates.size), scale)
 
 
 @st.composite
 def scattered_scores(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Axis construction with gaps that differ by factors of up to 48; PC may fail already at W = 0."""
-    T, d = draw(st.integers(3, limits.T)), draw(st.integers(1, limits.d))
+    tokens, coordinates = draw_sizes(draw, limits, T=3)
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
     pairs, query = read_axis(drawn, ENTRIES, POSITIVE)
     pairs[:, :, 0] = SCATTERED[_uneven(drawn.entries[:, 2:, 0], len(SCATTERED))]
-    return assemble(drawn, pairs, query, axis_decoder(decoder, d), scale)
+    return assemble(drawn, pairs, query, axis_decoder(decoder, coordinates.size), scale)
 
 
 def _uneven(choices: Indices, count: int) -> Indices:
     """Indices below ``count``, shape (n, T−1), of which no row is constant."""
-    index = (choices * count) >> 8
+    index = choices % count
     flat = (index == index[:, :1]).all(axis=1)
     index[flat, -1] += np.where(index[flat, -1] + 1 < count, 1, -1)
     return index
@@ -201,27 +239,27 @@ def non_negative(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     Half of them are mild: along e_0 all gaps and heights are 1, so γ ≥ 1, and the other entries are at most
     ½, so B ≤ 1 + (d−1)/4: γ/B ≥ ½ up to d = 5, with any number of pairs.
     """
-    T, d = draw(st.integers(2, limits.T)), draw(st.integers(1, limits.d))
+    tokens, coordinates = draw_sizes(draw, limits)
     mild = draw(st.booleans())
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
     tables = (MILD, ONE) if mild else (NON_NEGATIVE, POSITIVE)
-    return assemble(drawn, *read_axis(drawn, *tables), axis_decoder(decoder, d), scale)
+    return assemble(drawn, *read_axis(drawn, *tables), axis_decoder(decoder, coordinates.size), scale)
 
 
 @st.composite
 def nearly_opposite(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Two differences (ε, v) and (ε, −v) in every sequence: their midpoint is ε e_0, so γ/B ≲ ε/‖v‖."""
-    T, d = draw(st.integers(3, limits.T)), draw(st.integers(2, limits.d))
+    tokens, coordinates = draw_sizes(draw, limits, T=3, d=2)
     epsilon = 0.5 ** draw(st.integers(1, 10))
     magnified = draw(st.booleans())  # scores of order one in spite of the small score coordinate
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
     pairs, query = read_axis(drawn, ENTRIES, POSITIVE)
     pairs[:, 0, 1] = 1.0
     pairs[:, 1] = -pairs[:, 0]
     pairs[:, :, 0] = epsilon
-    u = axis_decoder(decoder / epsilon if magnified else decoder, d)
+    u = axis_decoder(decoder / epsilon if magnified else decoder, coordinates.size)
     return assemble(drawn, pairs, query, u, scale)
 
 
@@ -230,10 +268,12 @@ def crowded(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Axis construction in d ≤ 2 with N > d² pairs, so that their features are linearly dependent."""
     wide = limits.d >= 2 and limits.n * (limits.T - 1) > 4
     d = draw(st.integers(1, 2 if wide else 1))
-    T = draw(st.integers(d * d // limits.n + 2, limits.T))
+    tokens = draw_window(draw, d * d // limits.n + 2, limits.T, limits.T)
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d, least=d * d // (T - 1) + 1)
-    return assemble(drawn, *read_axis(drawn, ENTRIES, POSITIVE), axis_decoder(decoder, d), scale)
+    least = d * d // (tokens.size - 1) + 1
+    coordinates = np.arange(d)
+    drawn = draw_sequences(draw, limits, tokens, coordinates, least=least)
+    return assemble(drawn, *read_axis(drawn, ENTRIES, POSITIVE), axis_decoder(decoder, coordinates.size), scale)
 
 
 @st.composite
@@ -243,9 +283,11 @@ def well_conditioned(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     All features are non-negative, and under NNC γ^{−2} ≤ Σ_j ‖Z_j‖^{−2} (drop the cross terms of
     ‖Σ p_j Z_j‖²); here B² times the right side is at most 1 + 3·25/16 < 1/0.41².
     """
-    T, d = draw(st.integers(2, min(limits.T, 3))), draw(st.integers(1, limits.d))
+    tokens = draw_window(draw, 2, min(limits.T, 3), limits.T)
+    d = draw(st.integers(1, limits.d))
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d, most=min(limits.n, 4 // (T - 1)))
+    most = min(limits.n, 4 // (tokens.size - 1))
+    drawn = draw_sequences(draw, limits, tokens, np.arange(d), most=most)
     basis = np.eye(d)
     pairs = pick(basis, drawn.entries[:, 2:, 0])
     query = pick(basis, drawn.entries[:, 0, 0]) * pick(np.array([1.0, 1.25]), drawn.height)[:, None]
@@ -264,26 +306,25 @@ def cross_attention(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Given queries, unrelated to the tokens but for separability: axis or planted construction."""
     if limits.d >= 2 and draw(st.booleans()):
         return _planted(draw, limits, cross=True)
-    T, d = draw(st.integers(2, limits.T)), draw(st.integers(1, limits.d))
+    tokens, coordinates = draw_sizes(draw, limits)
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, d)
+    drawn = draw_sequences(draw, limits, tokens, coordinates)
     displaced = pick(ENTRIES, drawn.entries[:, 1])
     pairs, query = read_axis(drawn, ENTRIES, POSITIVE)
-    return assemble(drawn, pairs, query, axis_decoder(decoder, d), scale, displaced)
+    return assemble(drawn, pairs, query, axis_decoder(decoder, coordinates.size), scale, displaced)
 
 
 def _planted(draw: st.DrawFn, limits: Sizes, cross: bool) -> TokenDataset:
-    T, d = draw(st.integers(2, limits.T)), draw(st.integers(2, limits.d))
-    # few binary digits first: readable when shrunk; 48 are real numbers for all purposes
-    grid = 2.0 ** draw(st.sampled_from((2, 8, 48)))
-    margin = draw(st.sampled_from((1.0, 0.25)))
+    tokens, coordinates = draw_sizes(draw, limits, d=2)
+    d = coordinates.size
+    grid = 2.0 ** draw(_DIGITS)
+    margin = draw(_MARGINS)
     scale, decoder = draw_scales(draw)
     seed = draw(st.integers(0, 2**16 - 1))
     W, _ = np.linalg.qr(np.random.default_rng([seed, d]).normal(size=(d - 1, d - 1)))
-    drawn = draw_sequences(draw, limits, T, 0)
-    normal = [np.random.default_rng(s).normal(size=(T + 1, d - 1)) for s in drawn.seeds]
-    values = np.zeros((drawn.n, T + 1, d))
-    values[:, :, 1:] = np.round(np.array(normal) * grid) / grid
+    drawn = draw_sequences(draw, limits, tokens, _NONE)
+    normal = np.array([np.random.default_rng(s).normal(size=(limits.T + 1, limits.d)) for s in drawn.seeds])
+    values = np.round(normal[:, rows_of(tokens)][:, :, coordinates] * grid) / grid
     query, displaced, pairs = values[:, 0], values[:, 1], values[:, 2:]
     # a short query would need a long push: lengthen it instead of drawing again
     query[np.linalg.norm(query, axis=1) < 0.5, 1] += 1.0
@@ -294,7 +335,9 @@ def _planted(draw: st.DrawFn, limits: Sizes, cross: bool) -> TokenDataset:
     # the score coordinate stays dyadic, hence exactly equal scores; W* does not see it, so it is free
     query[:, 0], displaced[:, 0] = pick(ENTRIES, drawn.height), pick(ENTRIES, drawn.size)
     pairs[:, :, 0] = pick(POSITIVE, drawn.gap)[:, None]
-    return assemble(drawn, pairs, query, axis_decoder(decoder, d), scale, displaced if cross else None)
+    return assemble(
+        drawn, pairs, query, axis_decoder(decoder, coordinates.size), scale, displaced if cross else None
+    )
 
 
 @st.composite
@@ -306,9 +349,9 @@ def near_orthogonal(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     9/(16 n Υ).  The heights a_it follow the axis construction.
     """
     T = draw(st.integers(2, limits.T))
-    strength = draw(st.sampled_from((0.0, 0.5, 1.0)))
+    strength = draw(_STRENGTHS)
     scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, T, 0)
+    drawn = draw_sequences(draw, limits, np.arange(T), _NONE)
     n = drawn.n
     d = n * T + 1
     gap, height = pick(POSITIVE, drawn.gap), pick(POSITIVE, drawn.height)
@@ -340,13 +383,13 @@ def signal_plus_noise(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     W = e_0 e_0ᵀ + e_1 e_1ᵀ + (μ_+ + μ_−) vᵀ has margins U² (noise query or signal query).
     """
     T = draw(st.integers(2, limits.T))
-    U, sigma = draw(st.sampled_from((1.0, 2.0, 0.5))), draw(st.sampled_from((1.0, 0.5, 0.25)))
-    decoder, extra = draw(st.sampled_from((1.0, 2.0, 0.5, 4.0, 0.25))), draw(st.integers(0, 8))
-    drawn = draw_sequences(draw, limits, T, 0)
+    U, sigma = draw(_SIGNALS), draw(_NOISES)
+    decoder, extra = draw(_POSITIVE_DECODERS), draw(st.integers(0, 8))
+    drawn = draw_sequences(draw, limits, np.arange(T), _NONE)
     n = drawn.n
     d = 2 + n * (T - 1) + extra
     X = np.zeros((n, T, d))
-    # the place of the sequence is part of its seed: equal blocks must not give equal or dependent queries
+    # the place of a sequence is part of its seed, so that equal blocks still give independent noise
     noise = [np.random.default_rng([i, s]).normal(size=(T, d - 2)) for i, s in enumerate(drawn.seeds)]
     X[:, :, 2:] = np.array(noise) * sigma
     X[np.arange(n), drawn.optimal] = np.where(drawn.labels[:, None] > 0, np.eye(d)[0], np.eye(d)[1]) * U

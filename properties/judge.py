@@ -21,6 +21,8 @@ HOLDS, VIOLATED, NOT_APPLICABLE, VACUOUS, UNDECIDED = (
     "vacuous",
     "undecided",
 )
+#: Steps that the certified tier replays; a suspect within them is preferred.
+MAX_STEPS = 1000
 _LOG10_2 = float(np.log10(2.0))
 
 
@@ -101,7 +103,8 @@ def judge(theorem: Theorem, measurement: Measurement) -> Judgement:
     violated, undecided = np.flatnonzero(mask & below), np.flatnonzero(mask & ~below & ~at_least)
     informative = int((mask & _informative(theorem, measurement, small, large, rows)).sum())
     judged = np.flatnonzero(mask)
-    ratio = log_ratio(small, large)
+    # A side that is known to less than three digits gives no ratio worth reporting.
+    ratio = np.where(small.accurate() & large.accurate(), log_ratio(small, large), -np.inf)
     worst = int(judged[np.argmax(ratio[judged])])
     outcome = VIOLATED if violated.size else UNDECIDED if undecided.size else HOLDS if informative else VACUOUS
     return Judgement(
@@ -121,7 +124,9 @@ def judge(theorem: Theorem, measurement: Measurement) -> Judgement:
 def _suspects(t: NDArray[np.int64], ratio: Array, rows: NDArray[np.intp]) -> tuple[int, ...]:
     if not rows.size:
         return ()
-    return tuple(dict.fromkeys((int(t[rows[0]]), int(t[rows[np.argmax(ratio[rows])]]))))
+    affordable = rows[t[rows] <= MAX_STEPS]
+    candidates = affordable if affordable.size else rows
+    return tuple(dict.fromkeys((int(t[rows[0]]), int(t[candidates[np.argmax(ratio[candidates])]]))))
 
 
 def log_ratio(small: BallArray, large: BallArray) -> Array:

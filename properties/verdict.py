@@ -62,6 +62,7 @@ class Evidence:
     worst: JudgedRun | None = None
     runs: list[JudgedRun] = field(default_factory=list)
     counterexample: Counterexample | None = None
+    broken: list[tuple[str, int]] = field(default_factory=list)  # family and seed of convictions
     seconds: float = 0.0
 
     @property
@@ -112,6 +113,7 @@ class Evidence:
         self.certified += other.certified
         self.tight += other.tight
         self.suspected += other.suspected
+        self.broken += other.broken
         self.runs = (self.runs + other.runs)[:_CURVES]
         self.seconds += other.seconds
         if other.worst is not None and (self.worst is None or other.worst.log_ratio > self.worst.log_ratio):

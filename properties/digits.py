@@ -1,0 +1,172 @@
+"""The trial on real data: pairs of handwritten digits as token datasets."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bounds import PositiveCoefficients, Theorem
+from models.attention import Geometry, train, weights_at
+from models.digits import DigitDataset
+from models.instance import RULES, Instance, Run
+from models.trajectory import Trajectory
+from properties.attention import Setting, largest_step, natural_step
+from properties.observables import Measurement
+from properties.trial import consider
+from properties.verdict import Evidence
+
+
+@dataclass
+class DigitSummary:
+    """How far the hypotheses hold on the digits.
+
+    Attributes
+    ----------
+    datasets, sequences, offered : int
+        Pairs of digit classes, images kept, images looked at.
+    dropped : dict
+        Images left out, by reason.
+    runs : int
+        Training runs, one a dataset, rule and step size.
+    onsets : list of int
+        Step t0 from which positive coefficients hold to the end, for the runs where they do.
+    steps, pc_steps : int
+        Recorded steps, and those where positive coefficients hold for every sequence.
+    sequence_steps, pc_sequence_steps : int
+        The same counted by sequence.
+    """
+
+    datasets: int = 0
+    sequences: int = 0
+    offered: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    runs: int = 0
+    onsets: list[int] = field(default_factory=list)
+    steps: int = 0
+    pc_steps: int = 0
+    sequence_steps: int = 0
+    pc_sequence_steps: int = 0
+
+    def merge(self, other: DigitSummary) -> None:
+        """Add another worker's counts."""
+        for name in ("datasets", "sequences", "offered", "runs", "steps", "pc_steps"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.sequence_steps += other.sequence_steps
+        self.pc_sequence_steps += other.pc_sequence_steps
+        self.onsets += other.onsets
+        for reason, count in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def count(self, trajectory: Trajectory, sequences: int) -> None:
+        """Add one run's share of steps and sequences with positive coefficients."""
+        self.runs += 1
+        if trajectory.onset is not None:
+            self.onsets.append(trajectory.onset)
+        rows = len(trajectory)
+        self.steps += rows
+        self.pc_steps += int((trajectory.column("pc_margin") > 0).sum())
+        self.sequence_steps += rows * sequences
+        self.pc_sequence_steps += int(np.nansum(trajectory.column("pc_sequences")))
+
+    @property
+    def sentences(self) -> list[str]:
+        """The summary in words."""
+        dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items() if count) or "none"
+        kept = f"{self.sequences} of {self.offered} images kept (left out: {dropped})"
+        lines = [f"{self.datasets} pairs of digits, {kept}."]
+        if self.steps:
+            lasting = len(self.onsets)
+            since = f", from step {statistics.median(self.onsets):g} in the median" if lasting else ""
+            lines += [
+                f"Positive coefficients hold to the end in {lasting} of {self.runs} runs{since}.",
+                f"They hold for all sequences at once on {self.pc_steps / self.steps:.1%} of the steps, and for "
+                f"{self.pc_sequence_steps / self.sequence_steps:.1%} of (sequence, step) pairs.",
+            ]
+        return lines
+
+
+@dataclass(frozen=True, eq=False)
+class DigitUnit:
+    """The theorems to hold against one digit dataset."""
+
+    theorems: tuple[Theorem, ...]
+    digits: DigitDataset
+    steps: int
+
+
+def run_digits(unit: DigitUnit) -> tuple[list[Evidence], DigitSummary]:
+    """Train on one pair of digits with every rule and step size that some theorem asks for, and judge.
+
+    A theorem that needs positive coefficients from step 0 is judged from t0 on, where they set in: the run is
+    restarted at W_{t0}, which is a run of the same rule with another W_0.
+    """
+    digits = unit.digits
+    dropped = {
+        "tied": digits.dropped_ties,
+        "with a blank query": digits.dropped_zero_queries,
+        "inseparable": digits.dropped_inseparable,
+    }
+    summary = DigitSummary(1, digits.dataset.n, digits.offered, dropped)
+    evidence = {theorem.id: Evidence(theorem) for theorem in unit.theorems}
+    geometry = Geometry(digits.dataset)
+    groups: dict[Run, list[Theorem]] = {}
+    keyed: dict[tuple[str, str, float], Run] = {}
+    for theorem in unit.theorems:
+        setting = Setting.of(theorem)
+        loss = setting.loss or "logistic"
+        for rule in [setting.rule] if setting.rule else RULES:
+            size = _step_size(setting, rule, loss, digits)
+            run = keyed.setdefault((rule, loss, size), _run(rule, loss, size, unit.steps))
+            groups.setdefault(run, []).append(theorem)
+    for run, theorems in groups.items():
+        instance = Instance(digits.dataset, run)
+        trajectory = train(instance, geometry)
+        summary.count(trajectory, digits.dataset.n)
+        whole = Measurement(instance, geometry, trajectory)
+        later: Measurement | None = None
+        for theorem in theorems:
+            measurement = whole
+            if _needs_restart(theorem, trajectory):
+                later = later or _from_onset(whole)
+                measurement = later
+            consider(theorem, measurement, digits.name, evidence[theorem.id])
+    return list(evidence.values()), summary
+
+
+def _run(rule: str, loss: str, size: float, steps: int) -> Run:
+    if rule == "polyak":
+        return Run(rule, loss, steps, zeta=size)
+    return Run(rule, loss, steps, eta=size)
+
+
+def _step_size(setting: Setting, rule: str, loss: str, digits: DigitDataset) -> float:
+    if rule == "polyak":
+        return 1.0
+    if setting.limits:
+        return largest_step(setting.limits, digits.dataset, loss)
+    return natural_step(rule, digits.dataset)
+
+
+def _needs_restart(theorem: Theorem, trajectory: Trajectory) -> bool:
+    looks_back = "start" in theorem.memory and any(isinstance(a, PositiveCoefficients) for a in theorem.assumes)
+    return looks_back and trajectory.onset is not None and trajectory.onset > 1
+
+
+def _from_onset(measurement: Measurement) -> Measurement:
+    onset = measurement.trajectory.onset
+    assert onset is not None
+    geometry = measurement.geometry
+    instance = measurement.instance.with_run(W_0=weights_at(measurement.instance, onset, geometry))
+    return Measurement(instance, geometry, train(instance, geometry))
+
+
+def merge_digits(
+    evidence: dict[str, Evidence], total: DigitSummary, result: tuple[list[Evidence], DigitSummary]
+) -> None:
+    """Add one dataset's result to what has been collected."""
+    bodies, summary = result
+    total.merge(summary)
+    for body in bodies:
+        evidence[body.theorem.id].merge(body)

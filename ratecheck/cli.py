@@ -1,0 +1,226 @@
+"""The command ``ratecheck``."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bounds import InvalidClaim, Theorem
+from bounds.catalogue import THEOREMS, CatalogueError, load_file, select
+from models.dataset import InvalidDataset
+from models.instance import InvalidRun
+from properties.store import StoreError
+from ratecheck.versions import versions
+
+OK, IS_FALSIFIED, BAD_INPUT, NOT_SETTLED, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+app = typer.Typer(
+    help="Puts convergence-rate theorems on trial.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path | None, typer.Option("--file", help="Python file with your own theorems.")]
+Json = Annotated[
+    str | None, typer.Option("--json", help="Write the result as JSON to this path; - is standard output.")
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(help="Theorem ids, their beginnings (attention.ngd) or labels (N2); all if none is given."),
+]
+
+
+class Unusable(ValueError):
+    """An option that cannot be used; the message names the fix."""
+
+
+@app.command("list")
+def list_(ids: Ids = None, file: File = None, json_: Json = None) -> int:
+    """List theorems with their status and assumptions."""
+    from ratecheck.terminal import theorem_table
+
+    theorems = select([*THEOREMS, *(load_file(file) if file else [])], ids or [])
+    if json_ is not None:
+        _write_json({"theorems": [_described(theorem) for theorem in theorems]}, json_)
+    if json_ != "-":
+        Console().print(theorem_table(theorems))
+    return OK
+
+
+@app.command()
+def show(id: Annotated[str, typer.Argument(help="Theorem id or label.")], file: File = None) -> int:
+    """Show a theorem as it would stand in a paper."""
+    from bounds.rendering import text
+
+    theorems = select([*THEOREMS, *(load_file(file) if file else [])], [id])
+    sys.stdout.write("\n\n".join(text(theorem) for theorem in theorems) + "\n")
+    return OK
+
+
+@app.command()
+def verify(
+    ids: Ids = None,
+    file: File = None,
+    profile: Annotated[str, typer.Option(help="quick, standard or deep.")] = "quick",
+    examples: Annotated[int | None, typer.Option(help="Applicable instances aimed at for each theorem.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each run.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed repeats the same trial.")] = 0,
+    data: Annotated[str, typer.Option(help="random, or digits for handwritten digits.")] = "random",
+    json_: Json = None,
+    report: Annotated[Path | None, typer.Option(help="Write the HTML report to this path.")] = None,
+    counterexamples: Annotated[Path, typer.Option(help="Where counterexamples are kept.")] = Path(
+        "counterexamples"
+    ),
+) -> int:
+    """Put theorems on trial: draw data, train, judge, certify.
+
+    With --file and no ids, the file's theorems are judged; name ids to judge others as well.
+    """
+    from ratecheck.verify import Request, run_trial
+
+    own = load_file(file) if file else []
+    chosen = select([*THEOREMS, *own], ids) if ids else (own or list(THEOREMS))
+    request = Request.checked(chosen, profile, examples, steps, seed, data, named=bool(ids or own))
+    quiet = json_ == "-"
+    outcome = run_trial(request, Console(stderr=True), file, counterexamples)
+    if not quiet:
+        outcome.print(Console())
+    if json_ is not None:
+        _write_json(outcome.as_json(), json_)
+    if report is not None:
+        date = datetime.date.today().isoformat()
+        outcome.write_report(report, date)
+        Console(stderr=True).print(f"report: {report}", highlight=False, soft_wrap=True)
+    return outcome.exit_code
+
+
+@app.command()
+def replay(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample that verify has written.")],
+    file: File = None,
+    json_: Json = None,
+) -> int:
+    """Judge a saved counterexample again, from its instance alone, in ball arithmetic."""
+    from properties.store import load, rejudge
+    from ratecheck.terminal import finding_sentence
+
+    stored = load(path)
+    theorems = [*THEOREMS, *(load_file(file) if file else [])]
+    theorem = next((x for x in theorems if x.id == stored.theorem), None)
+    if theorem is None:
+        raise Unusable(f"{path}: the theorem {stored.theorem!r} is not built in; name its file with --file")
+    finding = rejudge(stored, theorem)
+    changed = stored.fingerprint != theorem.fingerprint
+    if json_ is not None:
+        _write_json(
+            {
+                "schema": "ratecheck/replay/1",
+                "theorem": theorem.id,
+                "changed_since": changed,
+                "outcome": finding.outcome,
+                "step": finding.step,
+                "claimed_smaller_side": finding.small,
+                "claimed_larger_side": finding.large,
+                "precision_bits": finding.precision,
+                "versions": versions(),
+            },
+            json_,
+        )
+    if json_ != "-":
+        console = Console()
+        if changed:
+            console.print(f"note: {theorem.id} has changed since this was saved; the present claim is judged")
+        console.print(finding_sentence(theorem, finding), highlight=False)
+        if finding.small:
+            console.print(f"  claimed: {theorem.claim}", highlight=False, markup=False)
+            console.print(f"  smaller side {finding.small}", highlight=False, markup=False)
+            console.print(f"  larger side  {finding.large}", highlight=False, markup=False)
+    if finding.outcome == "violated":
+        return IS_FALSIFIED
+    return OK if finding.outcome in ("holds", "tight") else NOT_SETTLED
+
+
+def reproduce_line(path: Path, file: Path | None) -> str:
+    """The one line that replays a counterexample."""
+    words = ["ratecheck", "replay", str(path)] + (["--file", str(file)] if file else [])
+    return shlex.join(words)
+
+
+def _described(theorem: Theorem) -> dict[str, Any]:
+    return {
+        "id": theorem.id,
+        "title": theorem.title,
+        "label": theorem.label,
+        "system": theorem.system.name,
+        "kind": theorem.kind,
+        "status": theorem.status.name,
+        "source": theorem.status.source,
+        "proof": theorem.status.proof,
+        "refines": theorem.status.refines,
+        "assumptions": [a.name for a in theorem.assumes],
+        "statement": theorem.statement,
+        "fingerprint": theorem.fingerprint,
+    }
+
+
+def _write_json(data: Any, path: str) -> None:
+    from properties.store import write_atomically
+
+    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_atomically(Path(path), text)
+
+
+_INPUT_ERRORS = (CatalogueError, InvalidClaim, InvalidDataset, InvalidRun, StoreError, Unusable)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 nothing falsified, 1 falsified, 2 bad input, 3 not settled, 4 internal error."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; every foreseeable error is one line on standard error."""
+    import click
+    from models.digits import MissingDigits
+
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        return code if isinstance(code, int) else OK
+    except (*_INPUT_ERRORS, MissingDigits) as error:
+        sys.stderr.write(f"ratecheck: error: {error}\n")
+        return BAD_INPUT
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
+        return BAD_INPUT
+    except click.ClickException as error:
+        sys.stderr.write(f"ratecheck: error: {error.format_message()}; see ratecheck --help\n")
+        return BAD_INPUT
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("ratecheck: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if os.environ.get("RATECHECK_DEBUG"):
+            raise
+        sys.stderr.write(
+            f"ratecheck: internal error: {type(error).__name__}: {error}\n"
+            "ratecheck: please report it; RATECHECK_DEBUG=1 shows where it arose\n"
+        )
+        return INTERNAL

@@ -1,0 +1,94 @@
+"""What the command line prints: tables and one-line messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bounds import Theorem
+from properties.certify import Finding
+from properties.verdict import CONFIRMED, FALSIFIED, Verdict
+
+_STYLES = {FALSIFIED: "bold red", CONFIRMED: "green"}
+
+
+def ratio_text(ratio: float | None) -> str:
+    """A worst ratio in few characters; ratios within 1e-6 below 1 are not rounded up to it."""
+    if ratio is None:
+        return "–"
+    if 0 < 1 - ratio < 1e-6:
+        return f"1 − {1 - ratio:.0e}"
+    return f"{ratio:.3g}"
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """One line a theorem: verdict, scope, tightness."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (
+        ("", "left"),
+        ("theorem", "left"),
+        ("verdict", "left"),
+        ("instances", "right"),
+        ("steps", "right"),
+        ("certified", "right"),
+        ("worst ratio", "right"),
+        ("informative", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for verdict in verdicts:
+        evidence, share = verdict.evidence, verdict.informative_share
+        table.add_row(
+            verdict.theorem.label,
+            verdict.theorem.id,
+            f"[{_STYLES.get(verdict.name, 'yellow')}]{verdict.name.upper()}[/]",
+            str(evidence.applicable),
+            f"{evidence.steps:,}",
+            str(evidence.certified),
+            ratio_text(verdict.worst_ratio),
+            "–" if share is None else f"{share:.0%}",
+        )
+    return table
+
+
+def theorem_table(theorems: Sequence[Theorem]) -> Table:
+    """One line a theorem: how it is known, what it assumes."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "theorem", "status", "assumes"):
+        table.add_column(name, no_wrap=name in ("", "theorem", "status"))
+    for theorem in theorems:
+        assumes = ", ".join(a.name.split("(")[0] if len(a.name) > 30 else a.name for a in theorem.assumes)
+        table.add_row(theorem.label, theorem.id, theorem.status.name, escape(assumes or "nothing"))
+    return table
+
+
+def print_verdicts(console: Console, verdicts: Sequence[Verdict], reproduce: dict[str, str]) -> None:
+    """The table, then a sentence for everything that is not plainly confirmed."""
+    console.print(verdict_table(verdicts))
+    for verdict in verdicts:
+        if verdict.name != CONFIRMED:
+            console.print(f"\n[bold]{verdict.theorem.id}[/]  {escape(verdict.sentence)}.", highlight=False)
+        counterexample = verdict.evidence.counterexample
+        if counterexample is not None:
+            console.print(f"  claimed: {escape(str(verdict.theorem.claim))}", highlight=False)
+            console.print(f"  but smaller side {escape(counterexample.small)}", highlight=False)
+            console.print(f"  and larger side  {escape(counterexample.large)}", highlight=False)
+        if verdict.theorem.id in reproduce:
+            console.print(f"  replay: {escape(reproduce[verdict.theorem.id])}", highlight=False, soft_wrap=True)
+    counts = {name: sum(v.name == name for v in verdicts) for name in dict.fromkeys(v.name for v in verdicts)}
+    console.print("\n" + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".", highlight=False)
+    console.print("Confirmed means: no counterexample within the stated scope.  It is evidence, not a proof.")
+
+
+def finding_sentence(theorem: Theorem, finding: Finding) -> str:
+    """What a replay found, in words."""
+    said = {
+        "violated": "still violated, certified",
+        "holds": "holds, certified",
+        "tight": "the two sides agree to 200 bits: not a violation",
+        "not applicable": "the hypotheses or the domain do not hold there",
+        "undecided": "not decided within 8192 bits and 1000 steps",
+    }[finding.outcome]
+    return f"{theorem.id} at step {finding.step}: {said}"

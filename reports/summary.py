@@ -1,0 +1,82 @@
+"""The machine-readable result of a trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from properties.verdict import Verdict
+
+SCHEMA = "ratecheck/verify/1"
+
+
+def as_json(
+    verdicts: Sequence[Verdict],
+    *,
+    seed: int,
+    versions: Mapping[str, str],
+    counterexamples: Mapping[str, str],
+    reproduce: Mapping[str, str],
+) -> dict[str, Any]:
+    """The result of ``verify`` as a JSON object (docs: schema ``ratecheck/verify/1``).
+
+    Parameters
+    ----------
+    verdicts : sequence of Verdict
+    seed : int
+        What the trial was started with.
+    versions : mapping
+        Version of each package that took part.
+    counterexamples, reproduce : mapping
+        Path of the saved counterexample, and the command that re-judges it, by theorem id.
+
+    Returns
+    -------
+    dict
+        Numbers are finite, so any JSON reader accepts them.  ``worst_ratio`` is null where nothing was judged
+        and where the ratio has no finite value (a positive side against one that is not positive, or beyond
+        10³⁰⁸); ``worst_step`` then still names the step.  ``worst_ratio`` is 0 where signs alone decide.
+    """
+    return {
+        "schema": SCHEMA,
+        "theorems": [
+            theorem_result(
+                verdict,
+                counterexample=counterexamples.get(verdict.theorem.id),
+                reproduce=reproduce.get(verdict.theorem.id),
+            )
+            for verdict in verdicts
+        ],
+        "seed": seed,
+        "versions": dict(versions),
+    }
+
+
+def theorem_result(verdict: Verdict, *, counterexample: str | None, reproduce: str | None) -> dict[str, Any]:
+    """The entry of one theorem."""
+    theorem, evidence = verdict.theorem, verdict.evidence
+    return {
+        "id": theorem.id,
+        "verdict": verdict.name,
+        "kind": theorem.kind,
+        "status": theorem.status.name,
+        "instances": evidence.instances,
+        "applicable": evidence.applicable,
+        "steps_checked": evidence.steps,
+        "certified": evidence.certified,
+        "worst_ratio": _finite(verdict.worst_ratio),
+        "worst_step": None if evidence.worst is None else int(evidence.worst.step),
+        "informative_share": _finite(verdict.informative_share),
+        "counterexample": counterexample,
+        "reproduce": reproduce,
+        "seconds": round(float(evidence.seconds), 6),
+        "tight": evidence.tight,
+        "outcomes": {name: count for name, count in sorted(evidence.outcomes.items()) if count},
+        "sentence": verdict.sentence,
+        "fingerprint": theorem.fingerprint,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
