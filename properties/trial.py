@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
-from bounds import Theorem
+from bounds import Theorem, ZeroInit
 from models.attention import Geometry, train
 from models.instance import Instance
 from models.trajectory import Trajectory
@@ -111,7 +111,7 @@ def consider(theorem: Theorem, measurement: Measurement, source: str, body: Evid
     if convicted is not None:
         body.broken.append((source, seed))
         if body.counterexample is None:
-            body.counterexample = as_counterexample(theorem, convicted, onset)
+            body.counterexample = as_counterexample(theorem, convicted, _onset_of(convicted, instance, onset))
 
 
 def examine_suspects(
@@ -124,16 +124,24 @@ def examine_suspects(
     """
     findings: list[Finding] = []
     for step in sorted(judgement.suspects):
-        from_state = restartable(theorem) and (judgement.outcome != VIOLATED or step > MAX_STEPS)
-        if from_state:
-            start = restarted(instance, step, geometry)
-            [finding] = examine(theorem, start, geometry, [0], None)
+        start = _restart_from(theorem, step, onset)
+        if start is not None and (judgement.outcome != VIOLATED or step > MAX_STEPS):
+            origin = restarted(instance, start, geometry)
+            [finding] = examine(theorem, origin, geometry, [step - start], 0)
         else:
             [finding] = examine(theorem, instance, geometry, [step], onset)
         findings.append(finding)
         if finding.outcome == VIOLATED:
             break
     return findings
+
+
+def _restart_from(theorem: Theorem, step: int, onset: int | None) -> int | None:
+    """The step whose W may be taken as a new W_0, because the claim looks no further back; None if there is none."""
+    if restartable(theorem):
+        return step
+    zero = any(isinstance(a, ZeroInit) for a in theorem.assumes)
+    return onset if theorem.memory <= {"state", "onset"} and not zero else None
 
 
 def as_counterexample(theorem: Theorem, finding: Finding, onset: int | None) -> Counterexample:
@@ -177,7 +185,16 @@ def shrink(theorem: Theorem, family: str, steps: int, unit_seed: int, examples: 
     instance, judgement, trajectory = smallest[-1]
     findings = examine_suspects(theorem, judgement, instance, Geometry(instance.dataset), trajectory.onset)
     convicted = next((f for f in findings if f.outcome == VIOLATED), None)
-    return None if convicted is None else as_counterexample(theorem, convicted, trajectory.onset)
+    return (
+        None
+        if convicted is None
+        else as_counterexample(theorem, convicted, _onset_of(convicted, instance, trajectory.onset))
+    )
+
+
+def _onset_of(finding: Finding, instance: Instance, onset: int | None) -> int | None:
+    """t0 in the run that was replayed: 0 if it was restarted there."""
+    return onset if finding.instance is instance else 0
 
 
 class _Broken(Exception):

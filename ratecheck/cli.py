@@ -48,13 +48,13 @@ class Unusable(ValueError):
 @app.command("list")
 def list_(ids: Ids = None, file: File = None, json_: Json = None) -> int:
     """List theorems with their status and assumptions."""
-    from ratecheck.terminal import theorem_table
+    from ratecheck.terminal import theorem_table, wide_console
 
     theorems = select([*THEOREMS, *(load_file(file) if file else [])], ids or [])
     if json_ is not None:
         _write_json({"theorems": [_described(theorem) for theorem in theorems]}, json_)
     if json_ != "-":
-        Console().print(theorem_table(theorems))
+        wide_console().print(theorem_table(theorems))
     return OK
 
 
@@ -87,6 +87,7 @@ def verify(
 
     With --file and no ids, the file's theorems are judged; name ids to judge others as well.
     """
+    from ratecheck.terminal import wide_console
     from ratecheck.verify import Request, run_trial
 
     own = load_file(file) if file else []
@@ -95,7 +96,7 @@ def verify(
     quiet = json_ == "-"
     outcome = run_trial(request, Console(stderr=True), file, counterexamples)
     if not quiet:
-        outcome.print(Console())
+        outcome.print(wide_console())
     if json_ is not None:
         _write_json(outcome.as_json(), json_)
     if report is not None:
@@ -195,7 +196,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; every foreseeable error is one line on standard error."""
-    import click
     from models.digits import MissingDigits
 
     try:
@@ -204,13 +204,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (*_INPUT_ERRORS, MissingDigits) as error:
         sys.stderr.write(f"ratecheck: error: {error}\n")
         return BAD_INPUT
-    except click.exceptions.NoArgsIsHelpError as error:
-        sys.stderr.write(error.format_message() + "\n")
-        return BAD_INPUT
-    except click.ClickException as error:
+    except typer.TyperException as error:
         sys.stderr.write(f"ratecheck: error: {error.format_message()}; see ratecheck --help\n")
         return BAD_INPUT
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("ratecheck: interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:

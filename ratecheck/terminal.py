@@ -15,6 +15,12 @@ from properties.verdict import CONFIRMED, FALSIFIED, Verdict
 _STYLES = {FALSIFIED: "bold red", CONFIRMED: "green"}
 
 
+def wide_console() -> Console:
+    """Standard output, at least 120 columns wide so that no table is cut when it is piped into a file."""
+    console = Console()
+    return console if console.width >= 120 else Console(width=120)
+
+
 def ratio_text(ratio: float | None) -> str:
     """A worst ratio in few characters; ratios within 1e-6 below 1 are not rounded up to it."""
     if ratio is None:

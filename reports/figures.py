@@ -180,7 +180,15 @@ def value_range(values: Array) -> tuple[float, float]:
 def _draw(theorem: Theorem, lines: list[tuple[str, Array, Array]], summary: Summary | None) -> str:
     import altair as alt
     import vl_convert
+    from altair.utils.schemapi import debug_mode
 
+    with debug_mode(False):  # altair would validate every part against its schema, at twice the cost of drawing
+        chart = _chart(alt, theorem, lines, summary)
+        specification = chart.to_dict(validate=False)
+    return str(vl_convert.vegalite_to_svg(specification))
+
+
+def _chart(alt: Any, theorem: Theorem, lines: list[tuple[str, Array, Array]], summary: Summary | None) -> Any:
     shown = [y for _, _, y in lines] + ([] if summary is None else [summary.low, summary.high])
     low, high = value_range(np.concatenate(shown))
     marks = ticks(low, high)
@@ -201,10 +209,9 @@ def _draw(theorem: Theorem, lines: list[tuple[str, Array, Array]], summary: Summ
         layers.append(_band(alt, summary, x, alt.Y("low:Q", axis=y_axis, scale=y_scale)))
     layers.extend(_line_layers(alt, lines, x, alt.Y("y:Q", axis=y_axis, scale=y_scale)))
     chart = alt.layer(*layers).resolve_scale(color="independent").properties(width=WIDTH, height=HEIGHT)
-    chart = chart.configure(background="white", font="sans-serif", padding=8).configure_legend(
+    return chart.configure(background="white", font="sans-serif", padding=8).configure_legend(
         orient="bottom", title=None, labelLimit=240, symbolStrokeWidth=2.5, columns=3
     )
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
 
 
 def _band(alt: Any, summary: Summary, x: Any, y: Any) -> Any:

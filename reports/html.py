@@ -171,7 +171,7 @@ def _ratio(verdict: Verdict) -> str:
     if worst is None:
         return "–"
     if worst.log_ratio == float("-inf"):
-        return "0 (signs decide)"
+        return "0"
     if worst.log_ratio == float("inf"):
         return "∞"
     if abs(worst.log_ratio) < 3e-4:  # the digits that tell 0.9999 from 1 matter here

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 import torch
-from mpmath import mpf
 
 from models.attention import Geometry, train
 from models.autograd import train_by_autograd
 from models.dataset import Array, TokenDataset
 from models.definition import SelfAttention, mean_loss
 from models.instance import LOSSES, Instance, Run
-from models.optimizers import NormalizedGD, PolyakGD, StepUndefined
-from models.trajectory import COLUMNS, FINISHED, NON_FINITE_STEP, PRECISION_LOST, Trajectory
+from models.trajectory import COLUMNS, NON_FINITE_STEP, PRECISION_LOST, Trajectory
 
 SHAPES = [(1, 2, 1), (2, 3, 4), (3, 3, 4), (4, 2, 5), (3, 5, 8)]
 RULES = {"ngd": {"eta": 0.1}, "gd": {"eta": 0.5}, "polyak": {"zeta": 20.0}}
