@@ -116,7 +116,7 @@ def draw_sequences(
     raw = np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(len(blocks), length).astype(np.int64)
     entries = raw[:, _HEADER:].reshape(len(blocks), rows, columns)
     return Sequences(
-        labels=1.0 - 2.0 * (raw[:, 0] % 2),
+        labels=np.asarray(1.0 - 2.0 * (raw[:, 0] % 2), dtype=np.float64),
         optimal=raw[:, 1] % tokens.size,
         height=raw[:, 2],
         gap=raw[:, 3],
@@ -327,7 +327,7 @@ def _planted(draw: st.DrawFn, limits: Sizes, cross: bool) -> TokenDataset:
     values = np.round(normal[:, rows_of(tokens)][:, :, coordinates] * grid) / grid
     query, displaced, pairs = values[:, 0], values[:, 1], values[:, 2:]
     # a short query would need a long push: lengthen it instead of drawing again
-    query[np.linalg.norm(query, axis=1) < 0.5, 1] += 1.0
+    query[np.linalg.norm(query[:, 1:], axis=1) < 0.5, 1] += 1.0
     pull = query[:, 1:] @ W.T
     missing = (margin - np.einsum("itk,ik->it", pairs[:, :, 1:], pull)) / (pull**2).sum(axis=1)[:, None]
     push = np.ceil(np.maximum(missing, 0.0) * grid) / grid

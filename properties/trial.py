@@ -137,7 +137,7 @@ def examine_suspects(
 
 
 def _restart_from(theorem: Theorem, step: int, onset: int | None) -> int | None:
-    """The step whose W may be taken as a new W_0, because the claim looks no further back; None if there is none."""
+    """The step whose W may be taken as a new W_0, because the claim looks no further back."""
     if restartable(theorem):
         return step
     zero = any(isinstance(a, ZeroInit) for a in theorem.assumes)

@@ -148,6 +148,10 @@ def power_label(exponent: float) -> str:
 
 def ticks(low: float, high: float) -> list[float]:
     """Exponents to label on an axis of log10 values: whole ones, or 1-2-5 steps within few decades."""
+    return [round(mark, 6) + 0.0 for mark in _ticks(low, high)]  # + 0.0 makes −0 a 0
+
+
+def _ticks(low: float, high: float) -> list[float]:
     if high - low >= 2:
         step = next(s for s in _steps() if (high - low) / s <= 7)
         return [float(k) for k in np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step]
@@ -183,66 +187,71 @@ def _draw(theorem: Theorem, lines: list[tuple[str, Array, Array]], summary: Summ
     from altair.utils.schemapi import debug_mode
 
     with debug_mode(False):  # altair would validate every part against its schema, at twice the cost of drawing
-        chart = _chart(alt, theorem, lines, summary)
-        specification = chart.to_dict(validate=False)
+        specification = _chart(alt, theorem, lines, summary).to_dict(validate=False)
+    # Data are named in the chart and added here: altair copies whatever a layer holds several times.
+    specification["datasets"] = {"lines": _line_rows(lines), "band": _band_rows(summary)}
     return str(vl_convert.vegalite_to_svg(specification))
 
 
 def _chart(alt: Any, theorem: Theorem, lines: list[tuple[str, Array, Array]], summary: Summary | None) -> Any:
     shown = [y for _, _, y in lines] + ([] if summary is None else [summary.low, summary.high])
     low, high = value_range(np.concatenate(shown))
-    marks = ticks(low, high)
-    labels = {f"{mark:.6f}": power_label(mark) for mark in marks}
     y_axis = alt.Axis(
-        values=marks,
-        labelExpr=f"({_object(labels)})[format(datum.value, '.6f')]",
-        title=_axis_title(theorem),
-        titleLimit=HEIGHT,
+        values=ticks(low, high), labelExpr=_labels(ticks(low, high)), title=_axis_title(theorem), titleLimit=HEIGHT
     )
     last = max(float(t[-1]) for _, t, _ in lines)
     x_ticks = [10.0**k for k in range(math.floor(math.log10(last)) + 1)]
-    x_axis = alt.Axis(values=x_ticks, format="~s" if last >= 1e5 else "d", title="step t")
+    x_axis = alt.Axis(values=x_ticks, labelExpr=_labels(x_ticks, logarithms=False), title="step t")
     x = alt.X("t:Q", axis=x_axis, scale=alt.Scale(type="log", domain=[1, max(last, 2.0)], nice=False))
     y_scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     layers: list[Any] = []
     if summary is not None:
-        layers.append(_band(alt, summary, x, alt.Y("low:Q", axis=y_axis, scale=y_scale)))
-    layers.extend(_line_layers(alt, lines, x, alt.Y("y:Q", axis=y_axis, scale=y_scale)))
-    chart = alt.layer(*layers).resolve_scale(color="independent").properties(width=WIDTH, height=HEIGHT)
-    return chart.configure(background="white", font="sans-serif", padding=8).configure_legend(
-        orient="bottom", title=None, labelLimit=240, symbolStrokeWidth=2.5, columns=3
+        fill = alt.Fill("series:N", scale=alt.Scale(domain=[BAND], range=[_BAND_COLOUR]))
+        area = alt.Chart(alt.NamedData(name="band")).mark_area(opacity=0.35)
+        layers.append(area.encode(x=x, y=alt.Y("low:Q", axis=y_axis, scale=y_scale), y2="high:Q", fill=fill))
+    layers += _line_layers(alt, lines, x, alt.Y("y:Q", axis=y_axis, scale=y_scale))
+    chart = alt.layer(*layers).resolve_scale(color="independent", strokeDash="independent")
+    return (
+        chart.properties(width=WIDTH, height=HEIGHT)
+        .configure(background="white", font="sans-serif", padding=8)
+        .configure_legend(orient="bottom", title=None, labelLimit=240, symbolStrokeWidth=2, symbolSize=300)
     )
 
 
-def _band(alt: Any, summary: Summary, x: Any, y: Any) -> Any:
-    rows = zip(summary.t, summary.low, summary.high, strict=True)
-    values = [{"t": float(t), "low": float(a), "high": float(b), "series": BAND} for t, a, b in rows]
-    fill = alt.Fill("series:N", scale=alt.Scale(domain=[BAND], range=[_BAND_COLOUR]))
-    return alt.Chart(alt.Data(values=values)).mark_area(opacity=0.35).encode(x=x, y=y, y2="high:Q", fill=fill)
-
-
-def _line_layers(alt: Any, lines: list[tuple[str, Array, Array]], x: Any, y: Any) -> Iterator[Any]:
+def _line_layers(alt: Any, lines: list[tuple[str, Array, Array]], x: Any, y: Any) -> list[Any]:
     names = [name for name, _, _ in lines]
-    colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=[_STYLE[name][0] for name in names]))
-    dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=[_STYLE[name][1] for name in names]))
-    values = [
-        {"t": float(t), "y": float(v), "series": name}
-        for name, ts, vs in lines
-        for t, v in zip(ts, vs, strict=True)
-    ]
-    yield (
-        alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
-    )
-    short = {name for name, ts, _ in lines if ts.size < 3}
-    if short:  # a line through one point has no length
-        dots = alt.Data(values=[value for value in values if value["series"] in short])
-        yield (
-            alt.Chart(dots)
-            .mark_point(filled=True, size=50)
-            .encode(x=x, y=y, color=alt.Color("series:N", scale=colour["scale"], legend=None))
+    scale = alt.Scale(domain=names, range=[_STYLE[name][0] for name in names])
+    dashes = alt.Scale(domain=names, range=[_STYLE[name][1] for name in names])
+    base = alt.Chart(alt.NamedData(name="lines"))
+    colour, dash = alt.Color("series:N", scale=scale), alt.StrokeDash("series:N", scale=dashes)
+    layers = [base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)]
+    if any(t.size < 3 for _, t, _ in lines):  # a line through one point has no length
+        dots = alt.Color("series:N", scale=scale, legend=None)
+        layers.append(
+            base.mark_point(filled=True, size=50).transform_filter("datum.few").encode(x=x, y=y, color=dots)
         )
+    return layers
 
 
-def _object(labels: dict[str, str]) -> str:
-    """An object literal of Vega's expression language."""
-    return "{" + ", ".join(f"'{key}': '{value}'" for key, value in labels.items()) + "}"
+def _line_rows(lines: list[tuple[str, Array, Array]]) -> list[dict[str, Any]]:
+    return [
+        {"t": float(t), "y": float(y), "series": name, "few": ts.size < 3}
+        for name, ts, ys in lines
+        for t, y in zip(ts, ys, strict=True)
+    ]
+
+
+def _band_rows(summary: Summary | None) -> list[dict[str, Any]]:
+    if summary is None:
+        return []
+    rows = zip(summary.t, summary.low, summary.high, strict=True)
+    return [{"t": float(t), "low": float(low), "high": float(high), "series": BAND} for t, low, high in rows]
+
+
+def _labels(marks: Sequence[float], logarithms: bool = True) -> str:
+    """A Vega expression that looks up the label of a tick (Vega writes negative numbers with U+2212)."""
+    labels = {
+        f"{mark:.6f}".replace("-", "−"): power_label(mark if logarithms else math.log10(mark)) for mark in marks
+    }
+    pairs = ", ".join(f"'{key}': '{label}'" for key, label in labels.items())
+    return f"({{{pairs}}})[format(datum.value, '.6f')]"

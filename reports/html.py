@@ -198,7 +198,7 @@ def _counterexample(found: Counterexample, command: str | None) -> dict[str, Any
         step_size: _number(run.step_size),
         "Start": "W_0 = 0" if run.W_0 is None else "W_0 as below",
         "Broken at step": str(found.step),
-        "Onset t0 of accumulated observables": "–" if found.onset is None else str(found.onset),
+        **({} if found.onset is None else {"Onset t0 of accumulated observables": str(found.onset)}),
         "Smaller side": found.small,
         "Larger side": found.large,
         "Precision": f"{found.precision} bits",

@@ -23,7 +23,7 @@ by_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: famil
 # The simplest member: X, y, u and the given queries.
 SIMPLEST: dict[str, tuple[Any, Any, Any, Any]] = {
     "equal-scores": ([[[1], [0]]], [1], [1], None),
-    "planted": ([[[0, 1.25], [-1, 0.1875]]], [1], [1, 0], None),
+    "planted": ([[[0, 0.75], [-1, -0.75]]], [1], [1, 0], None),
     "cross-attention": ([[[1], [0]]], [1], [1], [[1]]),
     "unequal-scores": ([[[1], [0], [-0.0625]]], [1], [1], None),
     "scattered-scores": ([[[1], [0], [-1]]], [1], [1], None),
