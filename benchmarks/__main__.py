@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import statistics
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -48,11 +50,10 @@ def training(table: Table) -> None:
         data = dataset(*shape)
         geometry = Geometry(data)
         # A small step keeps the baseline's float64 in the range where it works at all.
-        run = Run("ngd", "logistic", STEPS, eta=0.01)
-        train(Instance(data, run), geometry)
-        fused = seconds(lambda i=Instance(data, run), g=geometry: train(i, g), 7) / STEPS  # type: ignore[misc]
+        long = Instance(data, Run("ngd", "logistic", STEPS, eta=0.01))
+        fused = seconds(partial(train, long, geometry), 7) / STEPS
         short = Instance(data, Run("ngd", "logistic", BASELINE_STEPS, eta=0.01))
-        slow = seconds(lambda i=short, g=geometry: train_by_autograd(i, g), 3) / BASELINE_STEPS  # type: ignore[misc]
+        slow = seconds(partial(train_by_autograd, short, geometry), 3) / BASELINE_STEPS
         name = f"2000 NGD steps at {shape}"
         baseline = f"autograd definition ({BASELINE_STEPS} steps, scaled)"
         table.add_row(name, baseline, f"{slow / fused:.0f}×", f"≥ {target}×")
@@ -60,7 +61,7 @@ def training(table: Table) -> None:
 
 def notebook_max_margin(differences: list[Array]) -> float:
     """W_mm as published notebooks find it: cvxpy, one constraint a pair."""
-    import cvxpy as cp
+    cp = importlib.import_module("cvxpy")
 
     d = differences[0].shape[0]
     W = cp.Variable((d, d))
@@ -70,7 +71,7 @@ def notebook_max_margin(differences: list[Array]) -> float:
 
 def vectorised_max_margin(differences: list[Array]) -> float:
     """The same problem with one matrix constraint."""
-    import cvxpy as cp
+    cp = importlib.import_module("cvxpy")
 
     stacked = np.stack([Z.ravel() for Z in differences])
     w = cp.Variable(stacked.shape[1])
@@ -96,7 +97,7 @@ def max_margin(table: Table) -> None:
             ("cvxpy + Clarabel, a constraint a pair", notebook_max_margin, "≥ 10×"),
             ("cvxpy + Clarabel, vectorised", vectorised_max_margin, ""),
         ):
-            theirs = seconds(lambda s=solver, p=pairs: s(p), 7)  # type: ignore[misc]
+            theirs = seconds(partial(solver, pairs), 7)
             table.add_row(f"W_mm with certificate at {shape}", name, f"{theirs / ours:.1f}×", target)
 
 
