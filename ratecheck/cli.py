@@ -213,6 +213,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:  # a full disk, a folder without permission: the message names the path
+        sys.stderr.write(f"ratecheck: error: {error}\n")
+        return BAD_INPUT
     except Exception as error:
         if os.environ.get("RATECHECK_DEBUG"):
             raise

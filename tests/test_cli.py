@@ -85,3 +85,11 @@ def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str])
     error = capsys.readouterr().err
     assert error.startswith("ratecheck: error:")
     assert error.count("\n") == 1
+
+
+def test_an_unwritable_report_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("not a folder")
+    arguments = ["verify", "F2", "--examples", "2", "--steps", "5", "--report", str(blocker / "report.html")]
+    assert run(arguments) == 2
+    assert "CONFIRMED" in capsys.readouterr().out
