@@ -214,7 +214,10 @@ def _chart(alt: Any, theorem: Theorem, lines: list[tuple[str, Array, Array]], su
     return (
         chart.properties(width=WIDTH, height=HEIGHT)
         .configure(background="white", font="sans-serif", padding=8)
-        .configure_legend(orient="bottom", title=None, labelLimit=240, symbolStrokeWidth=2, symbolSize=300)
+        .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal")
+        .configure_legend(
+            orient="bottom", title=None, labelFontSize=12, labelLimit=240, symbolStrokeWidth=2, symbolSize=200
+        )
     )
 
 
