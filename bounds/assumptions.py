@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import sympy as sp
 
-from bounds.language import check_expression
+from bounds.language import check_expression, check_relation
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,41 @@ class NearOrthogonal(Assumption):
 
 
 @dataclass(frozen=True)
+class NondegenerateSupport(Assumption):
+    """The pairs with ⟨Z_it, W_mm⟩ = 1 are linearly independent, and all of them have positive multipliers."""
+
+    statement = (
+        "the pairs active in the W-SVM are linearly independent, and each of them has a positive multiplier"
+    )
+    level = "dataset"
+
+
+@dataclass(frozen=True)
+class WeakNegativeCorrelation(Assumption):
+    """WC(δ̄): equal scores, and negative correlation between sequences that is weak for the run's step lengths.
+
+    ES; ⟨Z_it, Z_iτ⟩ ≥ 0 within a sequence; and with ε = max_{i≠j} (−⟨Z_it, Z_jτ⟩)_+ and s̲ = `s_floor`,
+    min‖Z_it‖² · min_i |ℓ'(γ_io)|Δ_i · s̲² ≥ (n − 1) ε max_j |ℓ'(γ_jo − Δ_j)|Δ_j / 4, where δ̄ = `delta_bar` is
+    η for NGD and ηB max_j |ℓ'(γ_jo − Δ_j)|Δ_j / 4 for GD (docs/theory.md#m4).  Not defined for Polyak's step,
+    whose length is not bounded before training.
+    """
+
+    statement = (
+        "scores are equal within a sequence, its pair features are not negatively correlated, and those of "
+        "different sequences are at most weakly so for the run's step size"
+    )
+    level = "run"
+
+
+@dataclass(frozen=True)
+class BelowPath(Assumption):
+    """L(W) ≤ L(‖W‖ Ŵ) at the W that is judged: it does at least as well as W_mm's direction at its own norm."""
+
+    statement = "the loss is at most that of the max-margin direction at the same norm"
+    level = "trajectory"
+
+
+@dataclass(frozen=True)
 class PositiveCoefficients(Assumption):
     """PC: Δ_it > D_i for every pair, so every gradient coefficient is positive.
 
@@ -98,6 +133,24 @@ class PositiveCoefficients(Assumption):
 
     statement = "every gradient coefficient is positive: each score gap exceeds the attention deficit"
     level = "trajectory"
+
+
+@dataclass(frozen=True)
+class Throughout(Assumption):
+    """A relation between observables that holds at every judged step, and before it where a claim looks back."""
+
+    relation: sp.core.relational.Relational
+    statement = "at every step"
+    level = "trajectory"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "relation", check_relation(self.relation, "Throughout"))
+
+    def describe(self) -> str:
+        return f"{self.statement}: {self.relation}"
+
+    def canonical(self) -> str:
+        return f"Throughout({sp.srepr(self.relation)})"
 
 
 @dataclass(frozen=True)
@@ -161,3 +214,23 @@ class StepAtMost(Assumption):
 
     def canonical(self) -> str:
         return f"StepAtMost({sp.srepr(self.limit)})"
+
+
+@dataclass(frozen=True)
+class Schedule(Assumption):
+    """Joint training with step lengths η_W (t+1)^{−power_W} and η_u (t+1)^{−power_u}."""
+
+    power_W: sp.Rational
+    power_u: sp.Rational
+    statement = "the step lengths of W and u fall like given powers of t"
+    level = "run"
+
+    def __post_init__(self) -> None:
+        for name in ("power_W", "power_u"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | sp.Rational) or value < 0:
+                raise ValueError(f"Schedule({name}={value!r}): give a Rational that is not negative")
+            object.__setattr__(self, name, sp.Rational(value))
+
+    def describe(self) -> str:
+        return f"W's steps are η_W (t+1)^(−{self.power_W}) long, u's η_u (t+1)^(−{self.power_u})"

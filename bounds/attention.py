@@ -227,7 +227,12 @@ def linear_rate(s: sp.Expr) -> sp.Expr:
     return (1 - eta * gamma * s / 2) ** t
 
 
-_es_step = gamma * s_min_run / (B**2 * (1 + Delta_max) * exp(B * (1 + Delta_max) * eta))
+def small_step(s: sp.Expr) -> sp.Expr:
+    """Largest η of N3 under equal scores, with a given floor s of the attention on optimal tokens."""
+    return gamma * s / (B**2 * (1 + Delta_max) * exp(B * (1 + Delta_max) * eta))
+
+
+_es_step = small_step(s_min_run)
 _pc_step = gamma * s_min_run / (B**2 * (5 + 4 * Delta_max) * exp(2 * B * (1 + Delta_max) * eta))
 _loss_rate = loss_gap <= loss_gap_0 * linear_rate(s_min_run)
 _leak_rate = leak_slope_max <= n * loss_gap_0 / Delta_min * linear_rate(s_min_run)
@@ -287,7 +292,7 @@ NGD = [
         id="attention.ngd.loss.apriori",
         title="The loss rate with s = 1/T, known before training",
         system=ATTENTION,
-        assumes=[*NGD_APRIORI, StepAtMost(_es_step.subs(s_min_run, 1 / T))],
+        assumes=[*NGD_APRIORI, StepAtMost(small_step(1 / T))],
         claim=loss_gap <= loss_gap_0 * linear_rate(1 / T),
         status=derived("N3", refines=PAPER),
     ),
@@ -375,7 +380,7 @@ POLYAK = [
 ]
 
 # ------------------------------------------------------------------------------- 5. constant-step GD
-#: Smoothness β of the loss in three settings; each gives the four theorems G1–G4 for η ≤ 1/β.
+#: Smoothness β of the loss in three settings; each gives the five theorems G1–G4 and A1 for η ≤ 1/β.
 GD_SETTINGS: dict[str, tuple[tuple[Assumption, ...], sp.Expr]] = {
     "": (
         (Separable(), EqualScores(), Rule("gd"), Loss("logistic")),
@@ -390,7 +395,19 @@ GD_SETTINGS: dict[str, tuple[tuple[Assumption, ...], sp.Expr]] = {
         B**2 * exp(-(score_min - Delta_max)) * (Delta_max**2 / 16 + Delta_max / 4),
     ),
 }
-_a = eta * gamma**2 * s_min_run**2 / 2
+
+
+def gd_rate(s: sp.Expr) -> sp.Expr:
+    """a = ηγ²s²/2, the speed at which 1/G grows in G2."""
+    return eta * gamma**2 * s**2 / 2
+
+
+def norm_ceiling(s: sp.Expr, rho_bar: sp.Expr) -> sp.Expr:
+    """Right side of G3 with a given floor s of the attention and a given bound on ρ."""
+    return eta * B * rho_bar * (loss_gap_0 + log(1 + gd_rate(s) * loss_gap_0 * t) / gd_rate(s))
+
+
+_ceiling = norm_ceiling(s_min_run, rho_max)
 _where = {"": "equal scores", ".general": "positive coefficients", ".exponential": "exponential loss"}
 
 GD = [
@@ -411,7 +428,7 @@ GD = [
             title=f"GD's loss gap is O(1/t) ({_where[suffix]})",
             system=ATTENTION,
             assumes=[*assumes, StepAtMost(1 / beta)],
-            claim=loss_gap <= 1 / (1 / loss_gap_0 + _a * t),
+            claim=loss_gap <= 1 / (1 / loss_gap_0 + gd_rate(s_min_run) * t),
             status=derived("G2", refines=PAPER),
         ),
         Theorem(
@@ -419,7 +436,7 @@ GD = [
             title=f"GD's norm grows only logarithmically ({_where[suffix]})",
             system=ATTENTION,
             assumes=[*assumes, StepAtMost(1 / beta), ZeroInit()],
-            claim=norm <= eta * B * rho_max * (loss_gap_0 + log(1 + _a * loss_gap_0 * t) / _a),
+            claim=norm <= _ceiling,
             status=derived("G3", refines=PAPER),
         ),
         Theorem(
@@ -430,6 +447,14 @@ GD = [
             claim=direction_gap <= master_bound(Lambda_max, step_length_max),
             domain=alignment_1 > 0,
             status=derived("G4", refines=PAPER),
+        ),
+        Theorem(
+            id=f"attention.gd.sparsity-floor{suffix}",
+            title=f"GD's attention sparsifies no faster than a power of t ({_where[suffix]})",
+            system=ATTENTION,
+            assumes=[*assumes, StepAtMost(1 / beta), ZeroInit()],
+            claim=leak_min >= (T - 1) / (exp(B * _ceiling) + T - 1),
+            status=derived("A1", refines=PAPER),
         ),
     )
 ]

@@ -9,12 +9,20 @@ import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bounds import attention
+from bounds import attention, attention_global, attention_path, attention_rates, data, joint, joint_rates
 from bounds.language import InvalidClaim
 from bounds.theorem import Theorem
 
 #: Every built-in theorem, in the order of docs/theory.md.
-THEOREMS: tuple[Theorem, ...] = attention.THEOREMS
+THEOREMS: tuple[Theorem, ...] = (
+    *attention.THEOREMS,
+    *attention_global.THEOREMS,
+    *attention_path.THEOREMS,
+    *attention_rates.THEOREMS,
+    *joint.THEOREMS,
+    *joint_rates.THEOREMS,
+    *data.THEOREMS,
+)
 
 
 class CatalogueError(ValueError):

@@ -12,7 +12,7 @@ from typing import Literal
 import sympy as sp
 
 Level = Literal["dataset", "run", "step"]
-Memory = Literal["state", "start", "onset"]
+Memory = Literal["state", "start", "onset", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class Observable:
         One line.
     level : {"dataset", "run", "step"}
         Whether it is fixed by the data, by the run's configuration, or changes with every step.
-    memory : {"state", "start", "onset"}
-        Which part of the run it depends on: only the current weights, everything since step 0, or everything
-        since t0, the first step with positive norm from which positive coefficients hold to the end.  This
+    memory : {"state", "start", "onset", "decoder"}
+        Which part of the run it depends on: only the current weights, everything since step 0, everything
+        since t0, the first step with positive norm from which positive coefficients hold to the end, or (joint
+        training) everything since t1, the first step with u ≠ 0 from which a_t > 0 holds to the end.  This
         decides on which steps a trajectory-level hypothesis must hold for a claim to apply.
     trivially_below, trivially_above : sympy.Expr or None
         Levels that the observable never exceeds, or never falls below, whatever the training does.  A bound
@@ -213,3 +214,147 @@ master_sum = _declare(
 )
 rho = _declare("rho", r"\rho_t", "max_i |ℓ'(f_i)|/|ℓ'(γ_{i,o})|", "step", above=1, positive=True)
 rho_max = _declare("rho_max", r"\bar\rho_t", "max ρ over steps 0 … t", "step", "start", above=1, positive=True)
+
+# ------------------------------------------------- known before training, and the regularisation path (M4, S1)
+delta_bar = _declare(
+    "delta_bar",
+    r"\bar\delta",
+    "bound on step lengths known before training: η (NGD), ηB max_j|ℓ'(γ_jo − Δ_j)|Δ_j/4 (GD, equal scores)",
+    "run",
+    positive=True,
+)
+s_floor = _declare(
+    "s_floor",
+    r"\underline{s}",
+    "1/(1 + (T−1) exp(δ̄B)), floor of the attention on optimal tokens known before training",
+    "run",
+    below=1,
+    above=0,
+    positive=True,
+)
+Lambda_global = _declare(
+    "Lambda_global",
+    r"\bar\Lambda",
+    "bound on Λ before training: log N + 2 log(1/s̲) + log(max_j|ℓ'(γ_jo − Δ_j)|Δ_j/min_i|ℓ'(γ_io)|Δ_i)",
+    "run",
+    nonnegative=True,
+)
+slope_ratio = _declare(
+    "slope_ratio",
+    r"\rho^{\star}",
+    "max_i|ℓ'(γ_io − Δ_max)|/min_i|ℓ'(γ_io)|",
+    "dataset",
+    above=1,
+    positive=True,
+)
+path_loss_gap = _declare(
+    "path_loss_gap",
+    r"L(r_t\hat W)-L^{\star}",
+    "loss gap of the max-margin direction at the norm r_t",
+    "step",
+    above=0,
+    positive=True,
+)
+
+# ------------------------------------------------------------------------------------------ random data
+feasible = _declare(
+    "feasible",
+    r"\mathrm{feasible}",
+    "1 if some W gives every pair a positive margin, else 0 (decided exactly)",
+    "dataset",
+    below=1,
+    above=0,
+    nonnegative=True,
+)
+vectors = _declare("vectors", "M", "number of independent standard Gaussian vectors", "dataset", positive=True)
+failure = _declare("failure", r"\delta", "allowed probability of failure", "dataset", positive=True)
+inner_max = _declare(
+    "inner_max", r"\max_{a\neq b}\lvert\langle g_a,g_b\rangle\rvert", "largest inner product", "dataset", above=0
+)
+norm_sq_min = _declare(
+    "norm_sq_min", r"\min_a\lVert g_a\rVert^2", "smallest squared norm", "dataset", above=0, nonnegative=True
+)
+
+# ---------------------------------------------------------------------------- joint training of W and u (J1–J5)
+# W's observables keep their symbols; scores are those of the current decoder u_t.
+eta_W = _declare("eta_W", r"\eta_W", "first step length of the attention weights W", "run", positive=True)
+eta_u = _declare("eta_u", r"\eta_u", "first step length of the decoder u", "run", positive=True)
+mu = _declare("mu", r"\mu", "decoder margin 1/‖u_mm‖", "dataset", positive=True)
+token_radius = _declare(
+    "token_radius", r"\max\lVert x_{it}\rVert", "length of the longest token", "dataset", positive=True
+)
+u_norm = _declare("u_norm", r"\lVert u_t\rVert", "norm of the decoder", "step", above=0, nonnegative=True)
+u_alignment = _declare(
+    "u_alignment", r"\langle u_t,\hat u\rangle", "⟨u_t, u_mm⟩/‖u_mm‖", "step", below=u_norm, above=-u_norm
+)
+u_direction_gap = _declare(
+    "u_direction_gap",
+    r"1-\cos(u_t,u_{\mathrm{mm}})",
+    "1 − ⟨u_t, û⟩/‖u_t‖; undefined while u_t = 0; at most 1 once ⟨u_t, û⟩ ≥ 0",
+    "step",
+    below=1,
+    above=0,
+    nonnegative=True,
+)
+u_deviation = _declare(
+    "u_deviation",
+    r"\bigl\lVert\tfrac{u_t}{\lVert u_t\rVert}-\hat u\bigr\rVert",
+    "‖u_t/‖u_t‖ − û‖ = √(2(1 − cos(u_t, û))); undefined while u_t = 0",
+    "step",
+    below=2,
+    above=0,
+    nonnegative=True,
+)
+u_margin = _declare(
+    "u_margin",
+    r"\min_i y_iu_t^\top x_{i,o}",
+    "smallest score of an optimal token under the current decoder",
+    "step",
+    below=token_radius * u_norm,
+    above=-token_radius * u_norm,
+)
+attended_error = _declare(
+    "attended_error",
+    "e_t",
+    "max_i ‖x̃_i − y_i x_{i,o}‖, attended features x̃_i = y_i X_iᵀ s_i",
+    "step",
+    below=2 * token_radius,
+    above=0,
+    nonnegative=True,
+)
+attended_margin = _declare("attended_margin", "a_t", "μ − e_t", "step", below=mu)
+u_norm_1 = _declare(
+    "u_norm_1", r"\lVert u_{t_1}\rVert", "norm of the decoder at t1", "run", "decoder", nonnegative=True
+)
+u_alignment_1 = _declare("u_alignment_1", r"\langle u_{t_1},\hat u\rangle", "⟨u, û⟩ at t1", "run", "decoder")
+u_Lambda = _declare(
+    "u_Lambda",
+    r"\Lambda^u_t",
+    "log n + log(κ_max/κ_min), κ_i = |ℓ'(f_i)| exp(f_i)",
+    "step",
+    above=0,
+    nonnegative=True,
+)
+u_master_sum = _declare(
+    "u_master_sum",
+    r"\sum_{t_1\le k<t}h_k\bigl(\tfrac{b_k}{a_k}-1\bigr)+\frac{h_k\Lambda^u_k/a_k+\delta_k^2/2}{\lVert u_k\rVert}",
+    "the sum of theorem J2, from t1; δ = η^u, h = δ a/‖g^u‖, b = μ + e",
+    "step",
+    "decoder",
+    above=0,
+    nonnegative=True,
+)
+u_growth_sum = _declare(
+    "u_growth_sum",
+    r"\sum_{t_1\le k<t}\frac{\eta^u_k a_k}{\max\lVert x_{it}\rVert}",
+    "the sum of theorem J3, from t1",
+    "step",
+    "decoder",
+    above=0,
+    nonnegative=True,
+)
+u_step_sum = _declare(
+    "u_step_sum", r"\sum_{k<t}\eta^u_k", "length of the decoder's path", "step", "start", above=0, nonnegative=True
+)
+loss_0 = _declare("loss_0", r"\ell(0)", "loss at u = 0: log 2 (logistic) or 1 (exponential)", "run", positive=True)
+loss = _declare("loss", "L_t", "mean loss L(W_t, u_t)", "step", below=loss_0, above=0, positive=True)

@@ -13,6 +13,7 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
 from bounds.assumptions import Assumption, StepAtMost
+from bounds.claims import Claim, Likely, Order, Sooner, Tends
 from bounds.notation import NOTATION, eta
 from bounds.theorem import Theorem
 
@@ -60,7 +61,7 @@ def provenance(theorem: Theorem) -> dict[str, str]:
 
 def latex(theorem: Theorem) -> str:
     """A theorem as a LaTeX ``theorem`` environment (Unicode text, so for LuaLaTeX or XeLaTeX)."""
-    claim = expression_latex(theorem.claim)
+    claim = claim_latex(theorem.claim)
     where = "" if theorem.domain is None else rf" \quad\text{{for }} {expression_latex(theorem.domain)}"
     lines = [rf"\begin{{theorem}}[{{{escape_latex(theorem.title)}}}]\label{{{theorem.id}}}"]
     if theorem.assumes:
@@ -87,7 +88,9 @@ def _latex_assumption(assumption: Assumption) -> str:
     return escape_latex(assumption.describe()) if limit is None else f"${expression_latex(limit)}$"
 
 
-def _plain(relation: sp.core.relational.Relational) -> str:
+def _plain(relation: sp.core.relational.Relational | Claim) -> str:
+    if isinstance(relation, Claim):
+        return str(relation)
     sign = _RELATIONS.get(relation.rel_op, relation.rel_op)
     return f"{relation.lhs} {sign} {relation.rhs}"
 
@@ -132,6 +135,24 @@ def expression_latex(expression: sp.Basic) -> str:
     return str(_Printer({"symbol_names": names}).doprint(expression))
 
 
+def claim_latex(claim: sp.Basic | Claim) -> str:
+    """A claim of any kind in the paper's notation."""
+    if not isinstance(claim, Claim):
+        return expression_latex(claim)
+    if isinstance(claim, Order):
+        symbol = {"O": "O", "Omega": r"\Omega", "Theta": r"\Theta"}[claim.growth]
+        return rf"{expression_latex(claim.quantity)} = {symbol}\left({expression_latex(claim.rate)}\right)"
+    if isinstance(claim, Tends):
+        return rf"{expression_latex(claim.quantity)} \to {expression_latex(sp.sympify(claim.to))}"
+    if isinstance(claim, Likely):
+        at_least = expression_latex(sp.sympify(claim.at_least))
+        return rf"\mathrm{{P}}\left({expression_latex(claim.event)}\right) \geq {at_least}"
+    if isinstance(claim, Sooner):
+        first, second = (rf"\tau_{{\text{{{method}}}}}" for method in (claim.first, claim.second))
+        return rf"{first} < {second}, \tau = \min t : {expression_latex(claim.event)}"
+    raise TypeError(f"{type(claim).__name__} has no notation; add it to bounds/rendering.py")
+
+
 def _notation(expression: sp.Basic) -> str | None:
     known = NOTATION.get(expression.name) if isinstance(expression, sp.Symbol) else None
     return None if known is None else known.latex
@@ -159,7 +180,8 @@ _LETTERS = {
     r"\ell": "ℓ", r"\nabla": "∇", r"\infty": "∞",
 }  # fmt: skip
 _SIGNS = {"+": "+", "-": "−", "/": "/", ",": ",", "<": "<", ">": ">", "=": "=", r"\le": "≤", r"\leq": "≤",
-          r"\ge": "≥", r"\geq": "≥", r"\cdot": "⋅", r"\times": "×", "…": "…", r"\dots": "…"}  # fmt: skip
+          r"\ge": "≥", r"\geq": "≥", r"\ne": "≠", r"\neq": "≠", r"\to": "→",
+          ":": ":", r"\cdot": "⋅", r"\times": "×", "…": "…", r"\dots": "…"}  # fmt: skip
 _OPENING = {"(": "(", "[": "[", r"\langle": "⟨", r"\lVert": "‖", r"\lvert": "|"}
 _CLOSING = {")": ")", "]": "]", r"\rangle": "⟩", r"\rVert": "‖", r"\rvert": "|"}
 _FUNCTIONS = {r"\min": "min", r"\max": "max", r"\log": "log", r"\cos": "cos", r"\exp": "exp"}
@@ -167,15 +189,15 @@ _LIMITS = (r"\min", r"\max", r"\sum")
 _ACCENTS = {r"\hat": "^", r"\bar": "¯", r"\tilde": "~"}
 
 
-def mathml(expression: sp.Basic, *, block: bool = False) -> str:
-    """An expression or a relation as presentation MathML, every observable as the paper writes it.
+def mathml(expression: sp.Basic | Claim, *, block: bool = False) -> str:
+    """An expression, a relation or a claim as presentation MathML, every observable as the paper writes it.
 
     Raises
     ------
     UnknownMarkup
         If the notation of an observable uses LaTeX that the reader does not know.
     """
-    return mathml_from_latex(expression_latex(expression), block=block)
+    return mathml_from_latex(claim_latex(expression), block=block)
 
 
 def mathml_from_latex(source: str, *, block: bool = False) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from bounds.assumptions import Assumption, StepAtMost
+from bounds.assumptions import Assumption, PositiveCoefficients, StepAtMost, Throughout
+from bounds.claims import Claim
 from bounds.language import InvalidClaim, check_expression, check_relation
 from bounds.notation import NOTATION, Memory
 
@@ -21,8 +22,6 @@ KINDS = {
     "probability": "an event that has at least a given probability",
     "comparison": "one method against another on the same data",
 }
-#: Kinds that this version can judge; a file that uses another one gets a clear answer.
-JUDGED_KINDS = ("pointwise",)
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,10 @@ class System:
 
 #: One self-attention layer with a fixed decoder, docs/theory.md#setting.
 ATTENTION = System("attention", "self-attention with a fixed decoder")
+#: Attention and decoder trained together, docs/theory.md#joint.
+JOINT = System("joint", "joint training of attention and decoder")
+#: Random data before any training, docs/theory.md#d1.
+DATA = System("data", "random token data")
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,12 @@ class Theorem:
         What it says, in a line.
     system : System
     assumes : sequence of Assumption
-    claim : SymPy relation (<=, >=, <, >) over observables
+    claim : SymPy relation (<=, >=, <, >) over observables, or a `Claim`
+        A relation is claimed at every step; `Order`, `Tends`, `Likely` and `Sooner` are the other kinds.
     status : Status
         `Derived`, `Cited`, `Reported` or `Conjecture`.
     domain : SymPy relation, optional
         The steps it speaks about; every step where its observables are defined if absent.
-    kind : str
-        One of `KINDS`.
     trivial : SymPy expression, optional
         The level that the claim's smaller side never exceeds anyway (its larger side never falls below, for a
         lower bound on an observable).  Taken from the observable when one side is a single observable.
@@ -106,10 +108,9 @@ class Theorem:
     title: str
     system: System
     assumes: tuple[Assumption, ...]
-    claim: sp.core.relational.Relational
+    claim: sp.core.relational.Relational | Claim
     status: Status
     domain: sp.core.relational.Relational | None = None
-    kind: str = "pointwise"
     trivial: sp.Expr | None = field(default=None)
 
     def __init__(
@@ -118,10 +119,9 @@ class Theorem:
         title: str,
         system: System,
         assumes: Sequence[Assumption],
-        claim: sp.core.relational.Relational,
+        claim: sp.core.relational.Relational | Claim,
         status: Status,
         domain: sp.core.relational.Relational | None = None,
-        kind: str = "pointwise",
         trivial: sp.Expr | int | None = None,
     ) -> None:
         if not isinstance(id, str) or not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", id):
@@ -138,40 +138,49 @@ class Theorem:
             raise InvalidClaim(f"{id}: {wrong[0]!r} is not an assumption{hint}; see bounds/assumptions.py")
         if not isinstance(status, Status) or type(status) is Status:
             raise InvalidClaim(f"{id}: status must be Derived, Cited, Reported or Conjecture, not {status!r}")
-        if kind not in KINDS:
-            raise InvalidClaim(f"{id}: unknown kind {kind!r}; the kinds are {', '.join(KINDS)}")
-        if kind not in JUDGED_KINDS:
-            raise InvalidClaim(f"{id}: {kind} claims cannot be judged by this version; state a pointwise one")
         for name, value in (
             ("id", id),
             ("title", title),
             ("system", system),
             ("status", status),
-            ("kind", kind),
         ):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "assumes", tuple(assumes))
-        object.__setattr__(self, "claim", check_relation(claim, f"{id}, claim"))
+        where = f"{id}, claim"
+        checked = claim.checked(where) if isinstance(claim, Claim) else check_relation(claim, where)
+        object.__setattr__(self, "claim", checked)
         restricted = domain is not None and domain is not sp.true
         object.__setattr__(self, "domain", check_relation(domain, f"{id}, domain") if restricted else None)
         level = None if trivial is None else check_expression(trivial, f"{id}, trivial")
         object.__setattr__(self, "trivial", level)
 
-    # ------------------------------------------------------------------ the claim as "small ≤ large"
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+        return self.claim.kind if isinstance(self.claim, Claim) else "pointwise"
+
+    # ------------------------------------------------------- the pointwise claim as "small ≤ large"
+    @property
+    def relation(self) -> sp.core.relational.Relational:
+        """The inequality of a pointwise claim.  Raises `TypeError` for the other kinds."""
+        if isinstance(self.claim, Claim):
+            raise TypeError(f"{self.id} is a claim of the kind {self.kind}: it has no two sides")
+        return self.claim
+
     @property
     def small(self) -> sp.Expr:
         """The side that is claimed to be the smaller one."""
-        return self.claim.lts
+        return self.relation.lts
 
     @property
     def large(self) -> sp.Expr:
         """The side that is claimed to be the larger one."""
-        return self.claim.gts
+        return self.relation.gts
 
     @property
     def strict(self) -> bool:
         """Whether equality would already violate the claim."""
-        return isinstance(self.claim, sp.Lt | sp.Gt)
+        return isinstance(self.relation, sp.Lt | sp.Gt)
 
     @property
     def bound_is_upper(self) -> bool:
@@ -181,7 +190,7 @@ class Theorem:
     @property
     def trivial_level(self) -> sp.Expr | None:
         """The value beyond which the bound says nothing, or None if every value says something."""
-        if self.trivial is not None:
+        if self.trivial is not None or isinstance(self.claim, Claim):
             return self.trivial
         measured = self.small if self.bound_is_upper else self.large
         bound = self.large if self.bound_is_upper else self.small
@@ -198,24 +207,32 @@ class Theorem:
     @property
     def memory(self) -> frozenset[Memory]:
         """Which parts of the run the statement looks back on (see `Observable.memory`)."""
-        return frozenset(NOTATION[name].memory for name in self._stated)
+        stated = frozenset(NOTATION[name].memory for name in self._stated)
+        if isinstance(self.claim, Claim) and any(isinstance(a, PositiveCoefficients) for a in self.assumes):
+            # What happens as t grows needs its hypotheses from some step on, not from step 0.
+            return (stated - {"start"}) | {"onset"}
+        return stated
 
     @property
     def _stated(self) -> frozenset[str]:
         limits = [a.limit for a in self.assumes if isinstance(a, StepAtMost)]
-        return _names([self.claim, self.domain, *limits])
+        limits += [a.relation for a in self.assumes if isinstance(a, Throughout)]
+        stated = self.claim.expressions if isinstance(self.claim, Claim) else (self.claim,)
+        return _names([*stated, self.domain, *limits])
 
     # ----------------------------------------------------------------------------- identity
     def canonical(self) -> str:
         """A text that two theorems share exactly when they state the same thing (titles may differ)."""
+        if isinstance(self.claim, Claim):
+            said: dict[str, object] = dict(self.claim.canonical())
+        else:
+            said = {"small": sp.srepr(self.small), "large": sp.srepr(self.large), "strict": self.strict}
         return json.dumps(
             {
                 "system": self.system.name,
                 "kind": self.kind,
                 "assumes": sorted(a.canonical() for a in self.assumes),
-                "small": sp.srepr(self.small),
-                "large": sp.srepr(self.large),
-                "strict": self.strict,
+                **said,
                 "domain": None if self.domain is None else sp.srepr(self.domain),
             },
             sort_keys=True,

@@ -15,7 +15,15 @@ from models.dyadic import nearest_float
 from models.instance import LOSSES, RULES, Instance, InvalidRun
 from models.maxmargin import InseparableError, MaxMargin, solve
 from models.pairs import PairFeatures
-from models.trajectory import COLUMNS, FINISHED, NON_FINITE_STEP, PRECISION_LOST, Trajectory, recorded_steps
+from models.trajectory import (
+    COLUMNS,
+    FINISHED,
+    NON_FINITE_STEP,
+    PRECISION_LOST,
+    RECORD_LIMIT,
+    Trajectory,
+    recorded_steps,
+)
 
 _STATUS = {
     kernel.FINISHED: FINISHED,
@@ -64,10 +72,10 @@ class Geometry:
         return np.array([nearest_float(sum(row, fmpq(0)) / T) for row in self.dataset.exact_scores])
 
 
-def train(instance: Instance, geometry: Geometry | None = None) -> Trajectory:
+def train(instance: Instance, geometry: Geometry | None = None, dense: int = RECORD_LIMIT) -> Trajectory:
     """Run the fused float64 trainer on an instance.
 
-    Every step up to 10⁵ is recorded, and log-spaced ones beyond.  The run never divides 0 by 0: at W = 0, at
+    Every step up to ``dense`` is recorded, and log-spaced ones beyond.  The run never divides 0 by 0: at W = 0, at
     saturation on the optimal tokens and at saturation on wrong ones all quantities are formed from logarithms.
 
     Parameters
@@ -75,13 +83,15 @@ def train(instance: Instance, geometry: Geometry | None = None) -> Trajectory:
     instance : Instance
     geometry : Geometry, optional
         The dataset's geometry if it is at hand.
+    dense : int
+        Step up to which every step is recorded.
 
     Returns
     -------
     Trajectory
         Columns that need W_mm are NaN when the data are inseparable.
     """
-    return _run(instance, geometry or Geometry(instance.dataset))[0]
+    return _run(instance, geometry or Geometry(instance.dataset), dense)[0]
 
 
 def weights_at(instance: Instance, t: int, geometry: Geometry | None = None) -> Array:
@@ -101,7 +111,7 @@ def weights_at(instance: Instance, t: int, geometry: Geometry | None = None) -> 
     return moved if W_0 is None else moved + W_0
 
 
-def _run(instance: Instance, geometry: Geometry) -> tuple[Trajectory, Array]:
+def _run(instance: Instance, geometry: Geometry, dense: int = RECORD_LIMIT) -> tuple[Trajectory, Array]:
     run, features = instance.run, geometry.features
     N = instance.dataset.N
     solution = geometry.max_margin
@@ -116,7 +126,7 @@ def _run(instance: Instance, geometry: Geometry) -> tuple[Trajectory, Array]:
         norm_0_sq = nearest_float(exact_norm_sq(run.W_0))
         if solution is not None:
             alignment_0 = gamma * nearest_float(solution.inner_product(exact))
-    t = recorded_steps(run.steps)
+    t = recorded_steps(run.steps, dense)
     table, coefficients = np.full((t.size, len(COLUMNS)), math.nan), np.zeros(N)
     rows, onset, status = kernel.train(
         features.gram,

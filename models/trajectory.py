@@ -50,13 +50,13 @@ RECORD_LIMIT = 100_000
 PER_DECADE = 400
 
 
-def recorded_steps(steps: int) -> NDArray[np.int64]:
-    """0, 1, …, min(steps, 10⁵), then log-spaced (400 a decade) up to and including ``steps``."""
-    every = np.arange(min(steps, RECORD_LIMIT) + 1, dtype=np.int64)
-    if steps <= RECORD_LIMIT:
+def recorded_steps(steps: int, dense: int = RECORD_LIMIT) -> NDArray[np.int64]:
+    """0, 1, …, min(steps, dense), then log-spaced (400 a decade) up to and including ``steps``."""
+    every = np.arange(min(steps, dense) + 1, dtype=np.int64)
+    if steps <= dense:
         return every
-    count = int(np.ceil(PER_DECADE * np.log10(steps / RECORD_LIMIT))) + 1
-    spaced = np.unique(np.geomspace(RECORD_LIMIT, steps, count).astype(np.int64))
+    count = int(np.ceil(PER_DECADE * np.log10(steps / dense))) + 1
+    spaced = np.unique(np.geomspace(dense, steps, count).astype(np.int64))
     spaced[-1] = steps
     return np.concatenate([every, spaced[1:]])
 

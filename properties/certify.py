@@ -9,14 +9,26 @@ import flint
 import sympy as sp
 from flint import arb
 
-from bounds import Theorem, ZeroInit
+from bounds import (
+    ATTENTION,
+    NOTATION,
+    PositiveCoefficients,
+    StepAtMost,
+    Tends,
+    Theorem,
+    ZeroInit,
+    direction_gap,
+)
 from models.attention import Geometry, weights_at
 from models.instance import Instance
-from models.replay import BallState, ExactSetting, PrecisionLost, replay
+from models.replay import BallState, PrecisionLost
 from properties.compiled import compile_expression
 from properties.hypotheses import exact_trajectory_check, failing
 from properties.judge import HOLDS, MAX_STEPS, NOT_APPLICABLE, UNDECIDED, VIOLATED
-from properties.observables import ExactMeasurement, Undefined
+from properties.measured import BallMeasured
+from properties.observables import Undefined
+from properties.systems import tools
+from properties.trap import find_trap
 
 TIGHT = "tight"
 FIRST_PRECISION, LAST_PRECISION = 128, 8192
@@ -53,7 +65,8 @@ class Finding:
 
 def restartable(theorem: Theorem) -> bool:
     """Whether a claim speaks of single states only, so that W_t may be taken as a new W_0."""
-    return theorem.memory <= {"state"} and not any(isinstance(a, ZeroInit) for a in theorem.assumes)
+    single = theorem.memory <= {"state"} and not any(isinstance(a, ZeroInit) for a in theorem.assumes)
+    return single and theorem.system == ATTENTION
 
 
 def restarted(instance: Instance, step: int, geometry: Geometry) -> Instance:
@@ -89,13 +102,12 @@ def examine(
         return [Finding(NOT_APPLICABLE, step, 0, "", "", instance) for step in steps]
     within = {step for step in steps if step <= MAX_STEPS}
     found: dict[int, Finding] = {}
-    setting = ExactSetting(instance, geometry)
     precision = FIRST_PRECISION
     while precision <= LAST_PRECISION and len(found) < len(within):
         open_steps = sorted(within - found.keys())
         with flint.ctx.workprec(precision):
             try:
-                for finding in _decide(theorem, setting, open_steps, onset, precision):
+                for finding in _decide(theorem, instance, geometry, open_steps, onset, precision):
                     if finding.outcome != UNDECIDED:
                         found[finding.step] = finding
             except PrecisionLost:
@@ -105,12 +117,18 @@ def examine(
 
 
 def _decide(
-    theorem: Theorem, setting: ExactSetting, steps: list[int], onset: int | None, precision: int
+    theorem: Theorem,
+    instance: Instance,
+    geometry: Geometry,
+    steps: list[int],
+    onset: int | None,
+    precision: int,
 ) -> Iterator[Finding]:
-    measurement = ExactMeasurement(setting, onset, theorem.observables)
+    run = tools(theorem.system).exact(instance, geometry, onset, theorem.observables)
+    measurement = run.measurement
     lookahead = "loss_gap_next" in theorem.observables
     met: bool | None = True  # the hypotheses on all steps the claim looks back on
-    for state, following in _walk(setting, max(steps), lookahead):
+    for state, following in _walk(run.states, max(steps), lookahead):
         measurement.advance(state)
         measurement.next_loss_gap = following
         back = _looks_back(theorem, state.t, onset)
@@ -118,7 +136,7 @@ def _decide(
             here = exact_trajectory_check(theorem, measurement, state)
             met = _both(met, here) if back else here
         if state.t in steps:
-            yield _finding(theorem, setting, measurement, met, precision)
+            yield _finding(theorem, instance, measurement, met, precision)
         measurement.leave()
 
 
@@ -136,13 +154,13 @@ def _both(first: bool | None, second: bool | None) -> bool | None:
 
 
 def _finding(
-    theorem: Theorem, setting: ExactSetting, measurement: ExactMeasurement, met: bool | None, precision: int
+    theorem: Theorem, instance: Instance, measurement: BallMeasured, met: bool | None, precision: int
 ) -> Finding:
     state = measurement.state
     assert state is not None
 
     def finding(outcome: str, small: str = "", large: str = "") -> Finding:
-        return Finding(outcome, state.t, precision, small, large, setting.instance)
+        return Finding(outcome, state.t, precision, small, large, instance)
 
     if met is False:
         return finding(NOT_APPLICABLE)
@@ -170,7 +188,7 @@ def _finding(
     return finding(UNDECIDED, *sides)
 
 
-def _scale(theorem: Theorem, measurement: ExactMeasurement) -> arb:
+def _scale(theorem: Theorem, measurement: BallMeasured) -> arb:
     """What equality is relative to: the largest term of each side, of the side where that is smaller.
 
     Where every term's ball meets zero (such as r − v and Λ of a single pair) it is 1.
@@ -183,7 +201,7 @@ def _scale(theorem: Theorem, measurement: ExactMeasurement) -> arb:
     return min(positive, default=arb(1))
 
 
-def _in_domain(theorem: Theorem, measurement: ExactMeasurement) -> bool | None:
+def _in_domain(theorem: Theorem, measurement: BallMeasured) -> bool | None:
     domain = theorem.domain
     if domain is None:
         return True
@@ -196,9 +214,8 @@ def _in_domain(theorem: Theorem, measurement: ExactMeasurement) -> bool | None:
     return None if not room.is_zero() else not strict
 
 
-def _walk(setting: ExactSetting, last: int, lookahead: bool) -> Iterator[tuple[BallState, arb | None]]:
+def _walk(states: Iterator[BallState], last: int, lookahead: bool) -> Iterator[tuple[BallState, arb | None]]:
     """States 0 … last, each with the next state's loss gap when that is wanted."""
-    states = replay(setting)
     state = next(states)
     while True:
         following = next(states) if lookahead else None
@@ -206,3 +223,56 @@ def _walk(setting: ExactSetting, last: int, lookahead: bool) -> Iterator[tuple[B
         if state.t == last:
             return
         state = following if following is not None else next(states)
+
+
+def may_be_refuted(theorem: Theorem) -> bool:
+    """Whether a claim is a limit that the trap lemma speaks about: the direction gap of attention tends to 0."""
+    claim = theorem.claim
+    aligns = isinstance(claim, Tends) and claim.quantity == direction_gap and claim.to == 0
+    return aligns and theorem.system == ATTENTION
+
+
+def refute_limit(theorem: Theorem, instance: Instance, geometry: Geometry) -> Finding:
+    """Decide the claim that the direction gap tends to 0 on one instance, by the trap lemma.
+
+    Returns
+    -------
+    Finding
+        ``violated`` if the gap provably stays above a positive number, all hypotheses included; otherwise
+        ``undecided`` or ``not applicable``.  No finite run proves a limit, so it never holds.
+    """
+
+    def finding(outcome: str, step: int = 0, small: str = "", large: str = "") -> Finding:
+        return Finding(outcome, step, FIRST_PRECISION, small, large, instance)
+
+    if not may_be_refuted(theorem):
+        return finding(UNDECIDED)
+    if failing(theorem, instance, geometry) is not None:
+        return finding(NOT_APPLICABLE)
+    trap = find_trap(instance, geometry)
+    if trap is None or not _hypotheses_last(theorem, instance, geometry):
+        return finding(UNDECIDED)
+    return Finding(
+        VIOLATED,
+        trap.step,
+        trap.precision,
+        f"{trap.gap_floor} < direction_gap at every step after {trap.step}: sequence {trap.lost + 1} has lost its "
+        f"optimal token for ever (trap lemma, room {trap.room})",
+        "0, the claimed limit",
+        instance,
+    )
+
+
+def _hypotheses_last(theorem: Theorem, instance: Instance, geometry: Geometry) -> bool:
+    """Whether the trajectory-level hypotheses are proved for the whole run: those that one state decides."""
+    for assumption in theorem.assumes:
+        if assumption.level != "trajectory" or isinstance(assumption, PositiveCoefficients):
+            continue  # a trap has equal scores, which imply positive coefficients at every W
+        limits = assumption.limit.free_symbols if isinstance(assumption, StepAtMost) else None
+        if limits is None or any(NOTATION[symbol.name].level == "step" for symbol in limits):
+            return False
+    with flint.ctx.workprec(FIRST_PRECISION):
+        run = tools(theorem.system).exact(instance, geometry, None, theorem.observables)
+        state = next(run.states)
+        run.measurement.advance(state)
+        return exact_trajectory_check(theorem, run.measurement, state) is True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hypothesis.strategies import SearchStrategy
 
 from models.dataset import TokenDataset
-from properties import families
+from properties import families, families_slow
 from properties.families import Sizes
 
 # Hypothesis discards examples of more than 8 KiB of choices and objects to a simplest one of half that.
@@ -22,7 +22,8 @@ _SMALLEST = Sizes(1, 2, 1)
 
 _SEPARABLE = frozenset({"Separable"})
 _EQUAL = _SEPARABLE | {"EqualScores"}
-_CORRELATED = _EQUAL | {"NonNegativeCorrelation"}
+_WEAK = _EQUAL | {"WeakNegativeCorrelation"}
+_CORRELATED = _WEAK | {"NonNegativeCorrelation"}
 _ORTHOGONAL = _EQUAL | {"NearOrthogonal"}
 
 
@@ -38,11 +39,15 @@ class Family:
         One line: what its members look like.
     provides : frozenset of str
         Names of the assumption classes (bounds/assumptions.py) that every member satisfies exactly.
-        ``NearOrthogonal`` stands for NO(1).
+        ``NearOrthogonal`` stands for NO(1).  ``WeakNegativeCorrelation``, which is about a run, is satisfied by
+        NGD and GD with every small enough step size.
     build : callable
         Strategy for given maximal sizes.
     least : Sizes
         The smallest maxima with which the family has a member.
+    hostile : bool
+        Whether its members are made to break what is only generically true; searches for a limit's
+        counterexample look here more often.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Family:
     provides: frozenset[str]
     build: Callable[[Sizes], SearchStrategy[TokenDataset]] = field(repr=False)
     least: Sizes = _SMALLEST
+    hostile: bool = False
 
     def datasets(self, max_n: int = 4, max_T: int = 4, max_d: int = 5) -> SearchStrategy[TokenDataset]:
         """Strategy for members with at most ``max_n`` sequences, ``max_T`` tokens and ``max_d`` dimensions.
@@ -139,7 +145,7 @@ FAMILIES: tuple[Family, ...] = (
         "nearly-opposite",
         "two pair features of every sequence nearly cancel: tiny margins",
         _EQUAL,
-        families.nearly_opposite,
+        families_slow.nearly_opposite,
         Sizes(1, 3, 2),
     ),
     Family(
@@ -154,5 +160,49 @@ FAMILIES: tuple[Family, ...] = (
         "one to four pairs of comparable, mostly orthogonal features: γ/B > 0.4",
         _CORRELATED,
         families.well_conditioned,
+    ),
+    Family(
+        "tiny-margins",
+        "nearly opposite pair features, γ/B from 1e-3 down to 1e-6",
+        _EQUAL,
+        families_slow.tiny_margins,
+        Sizes(1, 3, 2),
+    ),
+    Family(
+        "degenerate-support",
+        "active pairs without a multiplier or linearly dependent",
+        _EQUAL,
+        families_slow.degenerate_support,
+        Sizes(1, 3, 2),
+    ),
+    Family(
+        "unbalanced-gaps",
+        "equal gaps within a sequence, between sequences apart by factors of up to 1024",
+        _EQUAL,
+        families_slow.unbalanced_gaps,
+        Sizes(1, 2, 2),
+    ),
+    Family(
+        "opposed",
+        "sequences that pull against each other with different gaps and norms, equal scores",
+        _EQUAL,
+        families_slow.opposed,
+        Sizes(2, 2, 3),
+        hostile=True,
+    ),
+    Family(
+        "decoy",
+        "a token of middling score beyond the others: wrong selections that are locally optimal",
+        _SEPARABLE,
+        families_slow.decoy,
+        Sizes(1, 3, 2),
+        hostile=True,
+    ),
+    Family(
+        "weakly-correlated",
+        "nearly orthogonal differences: WC, with and without negative correlation",
+        _WEAK,
+        families_slow.weakly_correlated,
+        Sizes(2, 2, 3),
     ),
 )

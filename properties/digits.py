@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from bounds import PositiveCoefficients, Theorem
+from bounds import ATTENTION, PositiveCoefficients, Theorem
 from models.attention import Geometry, train, weights_at
 from models.digits import DigitDataset
 from models.instance import RULES, Instance, Run
-from models.trajectory import Trajectory
+from models.trajectory import RECORD_LIMIT, Trajectory
 from properties.attention import Setting, largest_step, natural_step
+from properties.comparison import ComparisonEvidence, Runner
+from properties.evidence import evidence_for
 from properties.observables import Measurement
-from properties.trial import consider
+from properties.trial import Profile, lengths, weigh
 from properties.verdict import Evidence
 
 
@@ -93,7 +96,7 @@ class DigitUnit:
 
     theorems: tuple[Theorem, ...]
     digits: DigitDataset
-    steps: int
+    profile: Profile
 
 
 def run_digits(unit: DigitUnit) -> tuple[list[Evidence], DigitSummary]:
@@ -109,30 +112,64 @@ def run_digits(unit: DigitUnit) -> tuple[list[Evidence], DigitSummary]:
         "inseparable": digits.dropped_inseparable,
     }
     summary = DigitSummary(1, digits.dataset.n, digits.offered, dropped)
-    evidence = {theorem.id: Evidence(theorem) for theorem in unit.theorems}
+    evidence = {theorem.id: evidence_for(theorem) for theorem in unit.theorems}
     geometry = Geometry(digits.dataset)
-    groups: dict[Run, list[Theorem]] = {}
-    keyed: dict[tuple[str, str, float], Run] = {}
+    runner = Runner(digits.dataset, geometry, "logistic", unit.profile.long_steps)
+    for body in evidence.values():
+        if isinstance(body, ComparisonEvidence):
+            body.add(runner, digits.name)
+    for (instance, dense), theorems in _groups(unit).items():
+        run = _DigitRun(instance, geometry, dense)
+        if dense == RECORD_LIMIT:
+            summary.count(run.whole.trajectory, digits.dataset.n)
+        for theorem in theorems:
+            weigh(evidence[theorem.id], run.measurement(theorem), digits.name, run.repeat)
+    return list(evidence.values()), summary
+
+
+def _groups(unit: DigitUnit) -> dict[tuple[Instance, int], list[Theorem]]:
+    """Theorems about runs by the instance they are judged on, and how densely it is recorded."""
+    digits = unit.digits
+    known: dict[tuple[str, str, float, int], Instance] = {}
+    groups: dict[tuple[Instance, int], list[Theorem]] = {}
     for theorem in unit.theorems:
+        if theorem.system != ATTENTION or theorem.kind in ("comparison", "probability"):
+            continue
         setting = Setting.of(theorem)
         loss = setting.loss or "logistic"
+        steps, dense = lengths(theorem, unit.profile)
         for rule in [setting.rule] if setting.rule else RULES:
             size = _step_size(setting, rule, loss, digits)
-            run = keyed.setdefault((rule, loss, size), _run(rule, loss, size, unit.steps))
-            groups.setdefault(run, []).append(theorem)
-    for run, theorems in groups.items():
-        instance = Instance(digits.dataset, run)
-        trajectory = train(instance, geometry)
-        summary.count(trajectory, digits.dataset.n)
-        whole = Measurement(instance, geometry, trajectory)
-        later: Measurement | None = None
-        for theorem in theorems:
-            measurement = whole
-            if _needs_restart(theorem, trajectory):
-                later = later or _from_onset(whole)
-                measurement = later
-            consider(theorem, measurement, digits.name, evidence[theorem.id])
-    return list(evidence.values()), summary
+            instance = Instance(digits.dataset, _run(rule, loss, size, steps))
+            groups.setdefault((known.setdefault((rule, loss, size, steps), instance), dense), []).append(theorem)
+    return groups
+
+
+class _DigitRun:
+    """One training run on digits, and its continuation from where positive coefficients set in."""
+
+    def __init__(self, instance: Instance, geometry: Geometry, dense: int) -> None:
+        self.geometry, self.dense = geometry, dense
+        self.whole = self._measure(instance)
+
+    def _measure(self, instance: Instance) -> Measurement:
+        return Measurement(instance, self.geometry, train(instance, self.geometry, self.dense))
+
+    def measurement(self, theorem: Theorem) -> Measurement:
+        """The run a theorem is judged on."""
+        return self.later if _needs_restart(theorem, self.whole.trajectory) else self.whole
+
+    @cached_property
+    def later(self) -> Measurement:
+        """The run restarted at t0."""
+        onset = self.whole.trajectory.onset
+        assert onset is not None
+        W_0 = weights_at(self.whole.instance, onset, self.geometry)
+        return self._measure(self.whole.instance.with_run(W_0=W_0))
+
+    def repeat(self, steps: int) -> Measurement:
+        """The run with another number of steps."""
+        return self._measure(self.whole.instance.with_run(steps=steps))
 
 
 def _run(rule: str, loss: str, size: float, steps: int) -> Run:
@@ -152,14 +189,6 @@ def _step_size(setting: Setting, rule: str, loss: str, digits: DigitDataset) -> 
 def _needs_restart(theorem: Theorem, trajectory: Trajectory) -> bool:
     looks_back = "start" in theorem.memory and any(isinstance(a, PositiveCoefficients) for a in theorem.assumes)
     return looks_back and trajectory.onset is not None and trajectory.onset > 1
-
-
-def _from_onset(measurement: Measurement) -> Measurement:
-    onset = measurement.trajectory.onset
-    assert onset is not None
-    geometry = measurement.geometry
-    instance = measurement.instance.with_run(W_0=weights_at(measurement.instance, onset, geometry))
-    return Measurement(instance, geometry, train(instance, geometry))
 
 
 def merge_digits(

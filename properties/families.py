@@ -248,22 +248,6 @@ def non_negative(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
 
 
 @st.composite
-def nearly_opposite(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
-    """Two differences (ε, v) and (ε, −v) in every sequence: their midpoint is ε e_0, so γ/B ≲ ε/‖v‖."""
-    tokens, coordinates = draw_sizes(draw, limits, T=3, d=2)
-    epsilon = 0.5 ** draw(st.integers(1, 10))
-    magnified = draw(st.booleans())  # scores of order one in spite of the small score coordinate
-    scale, decoder = draw_scales(draw)
-    drawn = draw_sequences(draw, limits, tokens, coordinates)
-    pairs, query = read_axis(drawn, ENTRIES, POSITIVE)
-    pairs[:, 0, 1] = 1.0
-    pairs[:, 1] = -pairs[:, 0]
-    pairs[:, :, 0] = epsilon
-    u = axis_decoder(decoder / epsilon if magnified else decoder, coordinates.size)
-    return assemble(drawn, pairs, query, u, scale)
-
-
-@st.composite
 def crowded(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     """Axis construction in d ≤ 2 with N > d² pairs, so that their features are linearly dependent."""
     wide = limits.d >= 2 and limits.n * (limits.T - 1) > 4
@@ -358,8 +342,8 @@ def near_orthogonal(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     optimal = np.arange(T) == drawn.optimal[:, None]
     heights = height[:, None] + gap[:, None] * (optimal * 1.0 - optimal[:, :1])
     share = 9 / 16 / (n * gap.max() / gap.min()) / 2
-    epsilon = _power_below(math.sqrt(share) / np.abs(heights).max())
-    eta = _power_below(min(share / 5, 1 / d))
+    epsilon = power_below(math.sqrt(share) / np.abs(heights).max())
+    eta = power_below(min(share / 5, 1 / d))
     X = np.zeros((n, T, d))
     X[:, :, 1:] = np.eye(n * T).reshape(n, T, -1) * pick(np.array([1, 2, 1.5]), drawn.size)[:, None, None]
     noise = [np.random.default_rng(seed).integers(-4, 5, size=(T, d - 1)) for seed in drawn.seeds]
@@ -369,7 +353,7 @@ def near_orthogonal(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     return TokenDataset(X + 0.0, drawn.labels, axis_decoder(decoder / epsilon, d))
 
 
-def _power_below(value: float) -> float:
+def power_below(value: float) -> float:
     """The largest power of two that is at most ``value``."""
     return math.ldexp(1.0, math.frexp(value)[1] - 1)
 

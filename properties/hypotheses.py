@@ -4,35 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+import flint
 import numpy as np
 from flint import arb, fmpq
 
 from bounds import (
     NOTATION,
+    BelowPath,
     EqualScores,
     Loss,
     NearOrthogonal,
+    NondegenerateSupport,
     NonNegativeCorrelation,
     PositiveCoefficients,
     Rule,
+    Schedule,
     Separable,
     StepAtMost,
     Theorem,
+    Throughout,
+    WeakNegativeCorrelation,
     ZeroInit,
 )
 from bounds.assumptions import Assumption
+from bounds.joint import DecoderSeparable
 from models.attention import Geometry
 from models.dyadic import DyadicMatrix
 from models.instance import Instance
 from models.replay import BallState
+from properties.apriori import correlation_room
 from properties.balls import BallArray, BoolArray, difference_sign, lift
 from properties.compiled import compile_expression
-from properties.observables import ExactMeasurement, Measurement
+from properties.measured import BallMeasured, Measured
 
 #: Relative size of Δ − D above which float64 is trusted to say that PC holds.
 PC_MARGIN = 1e-9
+#: Bits at which a comparison of constants starts, and at which it is given up as not proved.
+_FIRST_PRECISION, _LAST_PRECISION = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def failing(theorem: Theorem, instance: Instance, geometry: Geometry) -> str | N
     return None
 
 
-def applicable_rows(theorem: Theorem, measurement: Measurement) -> BoolArray:
+def applicable_rows(theorem: Theorem, measurement: Measured) -> BoolArray:
     """Recorded steps on which the trajectory-level assumptions are certainly met, as far as claims look back.
 
     A claim about single states needs them at that state; one that looks back to step 0 at every step so far;
@@ -76,13 +87,25 @@ def applicable_rows(theorem: Theorem, measurement: Measurement) -> BoolArray:
     rows = np.ones(len(trajectory), dtype=np.bool_)
     memory = theorem.memory
     if "onset" in memory:
-        rows &= _from_onset(measurement)
+        rows &= _from(measurement, trajectory.onset)
+    if "decoder" in memory:
+        rows &= _from(measurement, getattr(trajectory, "decoder_onset", None))
     for assumption in theorem.assumes:
         if isinstance(assumption, PositiveCoefficients):
             holds = trajectory.column("pc_margin") > PC_MARGIN
             if "start" in memory:
                 holds = _so_far(holds, measurement)
             rows &= holds
+        elif isinstance(assumption, BelowPath):
+            holds, _ = difference_sign(measurement["path_loss_gap"], measurement["loss_gap"])
+            rows &= _so_far(holds, measurement) if "start" in memory else holds
+        elif isinstance(assumption, Throughout):
+            large, small = (
+                as_balls(compile_expression(side)(measurement), rows.size)
+                for side in (assumption.relation.gts, assumption.relation.lts)
+            )
+            holds, _ = difference_sign(large, small)
+            rows &= _so_far(holds, measurement) if "start" in memory else holds
         elif isinstance(assumption, StepAtMost):
             limit = lift(compile_expression(assumption.limit)(measurement))
             fits, _ = difference_sign(limit, measurement["eta"])
@@ -92,12 +115,21 @@ def applicable_rows(theorem: Theorem, measurement: Measurement) -> BoolArray:
     return rows
 
 
-def exact_trajectory_check(theorem: Theorem, measurement: ExactMeasurement, state: BallState) -> bool | None:
+def exact_trajectory_check(theorem: Theorem, measurement: BallMeasured, state: BallState) -> bool | None:
     """The trajectory-level assumptions at one replayed state: proved, refuted, or None if undecided."""
     verdicts: list[bool | None] = []
     for assumption in theorem.assumes:
         if isinstance(assumption, PositiveCoefficients):
             verdicts.append(state.positive_coefficients)
+        elif isinstance(assumption, BelowPath):
+            along, gap = measurement["path_loss_gap"], state.loss_gap
+            verdicts.append(True if gap <= along else False if gap > along else None)
+        elif isinstance(assumption, Throughout):
+            relation = assumption.relation
+            room = arb(compile_expression(relation.gts)(measurement)) - arb(
+                compile_expression(relation.lts)(measurement)
+            )
+            verdicts.append(True if room >= 0 else False if room < 0 else None)
         elif isinstance(assumption, StepAtMost):
             limit = arb(compile_expression(assumption.limit)(measurement))
             eta = measurement["eta"]
@@ -107,7 +139,7 @@ def exact_trajectory_check(theorem: Theorem, measurement: ExactMeasurement, stat
     return None if None in verdicts else True
 
 
-def _so_far(holds: BoolArray, measurement: Measurement) -> BoolArray:
+def _so_far(holds: BoolArray, measurement: Measured) -> BoolArray:
     """Rows up to which ``holds`` never failed; past the first unrecorded step only if it lasts for good."""
     prefix = np.logical_and.accumulate(holds)
     gaps = np.flatnonzero(np.diff(measurement.trajectory.t) > 1)
@@ -119,8 +151,7 @@ def _so_far(holds: BoolArray, measurement: Measurement) -> BoolArray:
     return np.asarray(prefix)
 
 
-def _from_onset(measurement: Measurement) -> BoolArray:
-    onset = measurement.trajectory.onset
+def _from(measurement: Measured, onset: int | None) -> BoolArray:
     if onset is None:
         return np.zeros(len(measurement.trajectory), dtype=np.bool_)
     return np.asarray(measurement.trajectory.t >= onset)
@@ -146,6 +177,12 @@ def _non_negative(_: Assumption, instance: Instance, geometry: Geometry) -> Chec
     return Check(smallest >= 0, margin, f"two pair features have inner product {margin:g}")
 
 
+def _decoder_separable(_: Assumption, instance: Instance, geometry: Any) -> Check:
+    if geometry.decoder is None:
+        return Check(False, -1.0, "no decoder gives every optimal token a positive margin (exact certificate)")
+    return Check(True, geometry.mu)
+
+
 def _near_orthogonal(assumption: Assumption, instance: Instance, geometry: Geometry) -> Check:
     assert isinstance(assumption, NearOrthogonal)
     dataset = instance.dataset
@@ -163,9 +200,65 @@ def _near_orthogonal(assumption: Assumption, instance: Instance, geometry: Geome
     return Check(margin >= 0, float(margin), f"an optimal token misses near-orthogonality by {-float(margin):g}")
 
 
+def _nondegenerate(_: Assumption, instance: Instance, geometry: Geometry) -> Check:
+    solution = geometry.max_margin
+    if solution is None:
+        return Check(False, -1.0, "the W-SVM has no solution")
+    # K is regular on the support, where multipliers are positive: what remains is that no other pair is active.
+    inside = set(solution.support)
+    others = [j for j in range(instance.dataset.N) if j not in inside]
+    margins: list[fmpq] | list[arb] = solution.margins
+    if solution.proof is not None:
+        margins = solution.proof[1]  # balls that proved these pairs inactive
+    idle = [margins[j] for j in others if not margins[j] > 1]
+    room = min((float(arb(margins[j]).mid()) - 1.0 for j in others), default=1.0)
+    return Check(not idle, 0.0 if idle else room, f"{len(idle)} active pairs have no multiplier of their own")
+
+
+def negative_correlation(geometry: Geometry) -> tuple[fmpq, fmpq]:
+    """min ⟨Z_it, Z_iτ⟩ within a sequence and ε = max (−⟨Z_it, Z_jτ⟩)_+ between sequences, exact."""
+    gram, others = geometry.features.exact_gram, geometry.dataset.T - 1
+    rows = gram.integers.tolist()
+    within = min(x for j, row in enumerate(rows) for x in row[j - j % others : j - j % others + others])
+    across = max(
+        (-x for j, row in enumerate(rows) for k, x in enumerate(row) if j // others != k // others), default=0
+    )
+    unit = fmpq(2) ** gram.exponent
+    return within * unit, max(fmpq(0), across * unit)
+
+
+def _weakly_correlated(assumption: Assumption, instance: Instance, geometry: Geometry) -> Check:
+    if instance.run.rule == "polyak":
+        return Check(False, -1.0, "the length of Polyak's step is not bounded before training")
+    scores = _equal_scores(assumption, instance, geometry)
+    if not scores.holds:
+        return scores
+    within, epsilon = negative_correlation(geometry)
+    if within < 0:
+        return Check(False, float(within), "two pair features of one sequence are negatively correlated")
+    if epsilon == 0:
+        return Check(True, float(within))
+    reason = f"negative correlation {float(epsilon):.3g} between sequences is too strong for the step size"
+    precision = _FIRST_PRECISION
+    while True:
+        with flint.ctx.workprec(precision):
+            room = correlation_room(instance, geometry, epsilon)
+            if room >= 0 or room < 0 or precision >= _LAST_PRECISION:
+                return Check(bool(room >= 0), float(room.mid()), reason)
+        precision *= 2
+
+
 def _zero_init(_: Assumption, instance: Instance, geometry: Geometry) -> Check:
     W_0 = instance.run.W_0
     return Check(W_0 is None or not W_0.any(), 0.0, "the run starts from W_0 ≠ 0")
+
+
+def _schedule(assumption: Assumption, instance: Any, geometry: Any) -> Check:
+    assert isinstance(assumption, Schedule)
+    run = instance.run
+    powers = [Fraction(int(p.p), int(p.q)) for p in (assumption.power_W, assumption.power_u)]
+    reason = f"the run's powers are {run.power_W} and {run.power_u}"
+    return Check([run.power_W, run.power_u] == powers, 0.0, reason)
 
 
 def _rule(assumption: Assumption, instance: Instance, geometry: Geometry) -> Check:
@@ -183,8 +276,12 @@ _PREDICATES: dict[type[Assumption], Callable[[Assumption, Instance, Geometry], C
     EqualScores: _equal_scores,
     NonNegativeCorrelation: _non_negative,
     NearOrthogonal: _near_orthogonal,
+    DecoderSeparable: _decoder_separable,
+    NondegenerateSupport: _nondegenerate,
+    WeakNegativeCorrelation: _weakly_correlated,
     ZeroInit: _zero_init,
     Rule: _rule,
+    Schedule: _schedule,
     Loss: _loss,
 }
 

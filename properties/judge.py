@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bounds import Theorem
+from bounds.claims import Claim
 from models.dataset import Array
 from properties.balls import BallArray, BoolArray, difference_sign, lift
 from properties.compiled import compile_expression
 from properties.hypotheses import applicable_rows, as_balls, failing
-from properties.observables import Measurement, Undefined
+from properties.measured import Measured
+from properties.observables import Undefined
 
 HOLDS, VIOLATED, NOT_APPLICABLE, VACUOUS, UNDECIDED = (
     "holds",
@@ -76,7 +78,7 @@ class Judgement:
     curve: Curve | None = None
 
 
-def judge(theorem: Theorem, measurement: Measurement) -> Judgement:
+def judge(theorem: Theorem, measurement: Measured) -> Judgement:
     """Hold every recorded step of a run against a theorem, each comparison within its error budget."""
     reason = failing(theorem, measurement.instance, measurement.geometry)
     if reason is not None:
@@ -88,12 +90,12 @@ def judge(theorem: Theorem, measurement: Measurement) -> Judgement:
         mask = applicable_rows(theorem, measurement)
         if not mask.any():
             return Judgement(NOT_APPLICABLE, "the trajectory-level assumptions hold on no recorded step")
-        mask &= _in_domain(theorem, measurement, rows)
+        mask &= in_domain(theorem, measurement, rows)
         small = as_balls(compile_expression(theorem.small)(measurement), rows)
         large = as_balls(compile_expression(theorem.large)(measurement), rows)
     except Undefined as error:
         return Judgement(NOT_APPLICABLE, str(error))
-    mask &= _measured(theorem, measurement, rows)
+    mask &= defined_rows(theorem, measurement, rows)
     if not mask.any():
         return Judgement(NOT_APPLICABLE, "no recorded step lies in the claim's domain")
     at_least, below = difference_sign(large, small)
@@ -149,7 +151,8 @@ def log10(ball: BallArray) -> Array:
         return np.asarray(np.log10(np.abs(ball.mid)) + ball.exp2 * _LOG10_2)
 
 
-def _in_domain(theorem: Theorem, measurement: Measurement, rows: int) -> BoolArray:
+def in_domain(theorem: Theorem, measurement: Measured, rows: int) -> BoolArray:
+    """Steps that certainly lie in the claim's domain."""
     if theorem.domain is None:
         return np.ones(rows, dtype=np.bool_)
     small = as_balls(compile_expression(theorem.domain.lts)(measurement), rows)
@@ -159,16 +162,17 @@ def _in_domain(theorem: Theorem, measurement: Measurement, rows: int) -> BoolArr
     return strict if theorem.domain.rel_op in ("<", ">") else inside
 
 
-def _measured(theorem: Theorem, measurement: Measurement, rows: int) -> BoolArray:
+def defined_rows(theorem: Theorem, measurement: Measured, rows: int) -> BoolArray:
     """Steps where every observable of the claim is defined."""
     mask = np.ones(rows, dtype=np.bool_)
-    for symbol in theorem.claim.free_symbols:
-        mask &= np.broadcast_to(measurement[symbol.name].defined(), rows)
+    stated = theorem.claim.expressions if isinstance(theorem.claim, Claim) else (theorem.claim,)
+    for name in {symbol.name for expression in stated for symbol in expression.free_symbols}:
+        mask &= np.broadcast_to(measurement[name].defined(), rows)
     return mask
 
 
 def _informative(
-    theorem: Theorem, measurement: Measurement, small: BallArray, large: BallArray, rows: int
+    theorem: Theorem, measurement: Measured, small: BallArray, large: BallArray, rows: int
 ) -> BoolArray:
     level = theorem.trivial_level
     if level is None:

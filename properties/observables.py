@@ -14,15 +14,23 @@ from models.attention import Geometry
 from models.dataset import Array
 from models.dyadic import nearest_float
 from models.instance import Instance
+from models.path import log_path_gaps, path_gap
 from models.replay import BallState, ExactSetting, largest, total
 from models.trajectory import Trajectory
+from properties.apriori import (
+    Undefined,
+    attention_floor,
+    global_lambda,
+    length_bound,
+    nonnegative_lambda,
+    run_number,
+    slope_ratio,
+)
 from properties.balls import BallArray
 
+__all__ = ["MEASURED", "ExactMeasurement", "Measurement", "Undefined", "exact", "smallest"]
+
 _EPS = 2.0**-52
-
-
-class Undefined(ValueError):
-    """An observable does not exist for this instance; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,8 @@ class Measurement:
             If the instance has no such quantity.
         """
         if name not in self._cache:
+            if name not in _FLOAT:
+                raise Undefined(f"{name} is not an observable of attention with a fixed decoder")
             self._cache[name] = _FLOAT[name](self)
         return self._cache[name]
 
@@ -81,8 +91,10 @@ class Measurement:
         return {}
 
     def linear(self, column: str, error: Array) -> BallArray:
-        """A column with absolute errors."""
-        return BallArray.of(self.trajectory.column(column), error)
+        """A column with absolute errors; infinite entries (M1's sum once W passes through 0) are undefined."""
+        values = self.trajectory.column(column)
+        lost = np.isinf(values)
+        return BallArray.of(np.where(lost, math.nan, values), np.where(lost, 0.0, error))
 
     def logarithmic(self, column: str, error: Array | None = None) -> BallArray:
         """A column that holds logarithms."""
@@ -120,32 +132,16 @@ def _at_start(measurement: Measurement, name: str) -> BallArray:
     return BallArray(balls.mid[0], balls.rad[0], balls.exp2[0])
 
 
-def _run_number(value: float | None, name: str) -> fmpq:
-    if value is None:
-        raise Undefined(f"{name} does not exist for this step rule")
-    return fmpq(*value.as_integer_ratio())
-
-
-def _apriori(geometry: Geometry, loss: str) -> arb:
-    """M3's bound on Λ, as a ball at the working precision."""
-    dataset = geometry.dataset
-    if not dataset.equal_scores:
-        raise Undefined("Lambda_apriori is defined for equal scores only")
-
-    def slope(z: fmpq) -> arb:
-        return 1 / (1 + arb(z).exp()) if loss == "logistic" else (-arb(z)).exp()
-
-    gaps = [row[0] for row in dataset.exact_gaps]
-    scores = dataset.exact_scores
-    mean = [sum(row, fmpq(0)) / dataset.T for row in scores]
-    top = largest([slope(f) * gap for f, gap in zip(mean, gaps, strict=True)])
-    low = -largest([-slope(max(row)) * gap for row, gap in zip(scores, gaps, strict=True)])
-    return arb(dataset.N).log() + 2 * arb(dataset.T).log() + (top / low).log()
-
-
 def _ball(value: arb) -> BallArray:
     mid = float(value.mid())
     return BallArray.of(mid, float(value.rad().upper()) + 4 * _EPS * abs(mid))
+
+
+def _scaled(value: arb) -> BallArray:
+    """A positive ball that may leave the range of float64."""
+    logarithm = value.log()
+    mid = float(logarithm.mid())
+    return BallArray.of_log(mid, float(logarithm.rad().upper()) + 4 * _EPS * abs(mid))
 
 
 def _gap(m: Measurement) -> BallArray:
@@ -177,11 +173,23 @@ def _lambda_error(m: Measurement) -> Array:
     return np.asarray(2 * m.log_error)
 
 
+def _path_gap(m: Measurement) -> BallArray:
+    _gamma(m.geometry)
+    norm = m.trajectory.column("norm")
+    values = log_path_gaps(m.geometry, m.instance.run.loss, norm)
+    assert m.geometry.max_margin is not None  # _gamma made sure
+    reach = norm * m.geometry.max_margin.alignments.max()
+    scores = np.abs(m.geometry.best_scores).max() + m.geometry.gaps.max()
+    # The margins rŵ carry the norm's relative error; the loss gap's logarithm moves at most four times as much.
+    error = 4 * (m.norm_error + 8 * _EPS) * reach + 16 * _EPS * (4.0 + scores)
+    return BallArray.of_log(values, error + 4 * _EPS * np.abs(values))
+
+
 #: How each observable is measured in a float64 run.
 _FLOAT: dict[str, Callable[[Measurement], BallArray]] = {
     "t": lambda m: BallArray.of(m.trajectory.t),
-    "eta": lambda m: exact(_run_number(m.instance.run.eta, "eta")),
-    "zeta": lambda m: exact(_run_number(m.instance.run.zeta, "zeta")),
+    "eta": lambda m: exact(run_number(m.instance.run.eta, "eta")),
+    "zeta": lambda m: exact(run_number(m.instance.run.zeta, "zeta")),
     "n": lambda m: BallArray.of(m.instance.dataset.n),
     "T": lambda m: BallArray.of(m.instance.dataset.T),
     "d": lambda m: BallArray.of(m.instance.dataset.d),
@@ -191,7 +199,11 @@ _FLOAT: dict[str, Callable[[Measurement], BallArray]] = {
     "Delta_max": lambda m: exact(max(max(row) for row in m.instance.dataset.exact_gaps)),
     "Delta_min": lambda m: exact(min(min(row) for row in m.instance.dataset.exact_gaps)),
     "score_min": lambda m: exact(min(max(row) for row in m.instance.dataset.exact_scores)),
-    "Lambda_apriori": lambda m: _ball(_apriori(m.geometry, m.instance.run.loss)),
+    "Lambda_apriori": lambda m: _ball(nonnegative_lambda(m.geometry, m.instance.run.loss)),
+    "delta_bar": lambda m: _ball(length_bound(m.instance, m.geometry)),
+    "s_floor": lambda m: _scaled(attention_floor(m.instance, m.geometry)),
+    "Lambda_global": lambda m: _ball(global_lambda(m.instance, m.geometry)),
+    "slope_ratio": lambda m: _scaled(slope_ratio(m.geometry, m.instance.run.loss)),
     "norm": lambda m: m.linear("norm", m.norm_error * m.trajectory.column("norm")),
     "alignment": _alignment,
     "direction_gap": _gap,
@@ -221,7 +233,10 @@ _FLOAT: dict[str, Callable[[Measurement], BallArray]] = {
     "master_sum": lambda m: m.linear("master_sum", _master_error(m)),
     "rho": lambda m: m.logarithmic("log_rho"),
     "rho_max": lambda m: m.logarithmic("log_rho_max"),
+    "path_loss_gap": _path_gap,
 }
+#: Names of the observables of attention with a fixed decoder; which of them exist depends on rule and data.
+MEASURED = frozenset(_FLOAT)
 
 
 class ExactMeasurement:
@@ -295,6 +310,9 @@ class ExactMeasurement:
             return _CONSTANT[name](self.setting)
         if name in _STATE:
             return _STATE[name](state)
+        if name == "path_loss_gap":
+            _exact_gamma(self.setting)
+            return path_gap(self.setting, state.norm)
         raise Undefined(f"{name} is not defined at step {state.t} of this run")
 
 
@@ -334,8 +352,8 @@ def _mean_margin(state: BallState) -> arb:
 
 #: Constants of an instance, in balls.
 _CONSTANT: dict[str, Callable[[ExactSetting], arb]] = {
-    "eta": lambda s: arb(_run_number(s.instance.run.eta, "eta")),
-    "zeta": lambda s: arb(_run_number(s.instance.run.zeta, "zeta")),
+    "eta": lambda s: arb(run_number(s.instance.run.eta, "eta")),
+    "zeta": lambda s: arb(run_number(s.instance.run.zeta, "zeta")),
     "n": lambda s: arb(s.instance.dataset.n),
     "T": lambda s: arb(s.instance.dataset.T),
     "d": lambda s: arb(s.instance.dataset.d),
@@ -345,7 +363,11 @@ _CONSTANT: dict[str, Callable[[ExactSetting], arb]] = {
     "Delta_max": lambda s: arb(max(max(row) for row in s.gaps)),
     "Delta_min": lambda s: arb(min(min(row) for row in s.gaps)),
     "score_min": lambda s: arb(min(s.best)),
-    "Lambda_apriori": lambda s: _apriori(s.geometry, s.instance.run.loss),
+    "Lambda_apriori": lambda s: nonnegative_lambda(s.geometry, s.instance.run.loss),
+    "delta_bar": lambda s: length_bound(s.instance, s.geometry),
+    "s_floor": lambda s: attention_floor(s.instance, s.geometry),
+    "Lambda_global": lambda s: global_lambda(s.instance, s.geometry),
+    "slope_ratio": lambda s: slope_ratio(s.geometry, s.instance.run.loss),
 }
 
 #: Observables of one state, in balls.

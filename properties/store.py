@@ -14,7 +14,7 @@ from bounds import Theorem
 from models.attention import Geometry
 from models.dataset import InvalidDataset
 from models.instance import Instance, InvalidRun
-from properties.certify import Finding, examine
+from properties.certify import Finding, examine, refute_limit
 from properties.verdict import Counterexample
 
 SCHEMA = "ratecheck/counterexample/1"
@@ -102,6 +102,8 @@ def load(path: Path) -> Stored:
 def rejudge(stored: Stored, theorem: Theorem) -> Finding:
     """Judge the theorem anew, in ball arithmetic, on nothing but the stored instance and step."""
     geometry = Geometry(stored.instance.dataset)
+    if theorem.kind == "limit":
+        return refute_limit(theorem, stored.instance, geometry)
     [finding] = examine(theorem, stored.instance, geometry, [stored.step], stored.onset)
     return finding
 

@@ -1,54 +1,77 @@
-"""The trial: instances drawn for each theorem, trained, judged, and every suspicion sent to the certified tier."""
+"""The trial: instances drawn for each theorem, trained, and judged by the judge of the theorem's kind."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
-from bounds import Theorem, ZeroInit
-from models.attention import Geometry, train
-from models.instance import Instance
-from models.trajectory import Trajectory
+from bounds import Theorem
+from bounds.claims import Sooner
+from models.trajectory import RECORD_LIMIT
+from properties import data
 from properties.attention import Setting
-from properties.certify import Finding, examine, restartable, restarted
+from properties.certify import may_be_refuted
+from properties.comparison import DENSE, ComparisonEvidence, Runner
+from properties.conviction import consider, smaller_counterexample, smaller_trap
 from properties.datasets import FAMILIES, Family
-from properties.judge import MAX_STEPS, VIOLATED, Judgement, judge
-from properties.observables import Measurement
-from properties.verdict import Counterexample, Evidence
+from properties.evidence import evidence_for
+from properties.limits import LimitEvidence
+from properties.measured import Measured
+from properties.orders import OrderEvidence
+from properties.probability import ProbabilityEvidence, sample_size
+from properties.systems import SettingLike, tools
+from properties.verdict import Evidence, PointwiseEvidence
 
+#: Datasets searched for traps, for each long run that a limit claim is given.
+TRAP_SEARCH = 40
 #: Rounds after which a theorem that still lacks applicable instances is judged on what there is.
 MAX_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is tried: applicable instances aimed at for each theorem, and steps of each run."""
+    """How much is tried.
+
+    Attributes
+    ----------
+    examples, steps : int
+        Applicable instances aimed at for each pointwise theorem, and steps of each run.
+    long_examples, long_steps : int
+        The same for claims about what happens as t grows, and for comparisons.
+    """
 
     examples: int
     steps: int
+    long_examples: int = 24
+    long_steps: int = 2**17
 
 
 PROFILES = {
-    "quick": Profile(60, 2_000),
-    "standard": Profile(400, 10_000),
-    "deep": Profile(3_000, 100_000),
+    "quick": Profile(60, 2_000, 24, 2**17),
+    "standard": Profile(400, 10_000, 200, 2**18),
+    "deep": Profile(3_000, 100_000, 1_000, 2**20),
 }
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A share of the work: some theorems of one setting on instances of one family."""
+    """A share of the work: some theorems of one setting on instances of one family.
+
+    ``dense`` is the step up to which every step is recorded.
+    """
 
     theorems: tuple[Theorem, ...]
-    setting: Setting
+    setting: SettingLike
     family: str
     examples: int
     steps: int
+    dense: int
     seed: int
 
     @property
@@ -57,153 +80,183 @@ class Unit:
         return next(family for family in FAMILIES if family.name == self.family)
 
 
+@dataclass(frozen=True)
+class SampleUnit:
+    """A share of the draws for a probability claim."""
+
+    theorem: Theorem
+    draws: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrapUnit:
+    """Datasets of one family to be looked through for traps, without training."""
+
+    theorem: Theorem
+    setting: SettingLike
+    family: Family
+    examples: int
+    seed: int
+
+
+Work = Unit | SampleUnit | TrapUnit
+
+
 def plan(
     theorems: Sequence[Theorem], profile: Profile, seed: int, round_: int, missing: dict[str, int]
-) -> list[Unit]:
+) -> list[Work]:
     """Units of one round: theorems grouped by setting, their missing instances spread over the families."""
-    groups: dict[Setting, list[Theorem]] = {}
+    groups: dict[tuple[SettingLike, int, int], list[Theorem]] = {}
+    units: list[Work] = []
     for theorem in theorems:
-        if missing[theorem.id] > 0:
-            groups.setdefault(Setting.of(theorem), []).append(theorem)
-    units = []
-    for setting, group in groups.items():
+        if missing[theorem.id] <= 0:
+            continue
+        if theorem.kind == "probability":
+            units += [
+                SampleUnit(theorem, share, unit_seed)
+                for share, unit_seed in _shares(missing, theorem, seed, round_)
+            ]
+        else:
+            groups.setdefault((_setting(theorem), *lengths(theorem, profile)), []).append(theorem)
+    for (setting, steps, dense), group in groups.items():
         families = setting.families()
         wanted = max(missing[theorem.id] for theorem in group)
         each = math.ceil(wanted / len(families))
         for position, family in enumerate(families):
             unit_seed = (seed * 1_000 + round_) * 1_000 + position
-            units.append(Unit(tuple(group), setting, family.name, each, profile.steps, unit_seed))
+            units.append(Unit(tuple(group), setting, family.name, each, steps, dense, unit_seed))
+            if round_ == 0 and family.hostile:
+                # Where a limit fails it does so on a small part of the data: search that part more closely.
+                examples = TRAP_SEARCH * profile.long_examples
+                limits = [theorem for theorem in group if may_be_refuted(theorem)]
+                units += [TrapUnit(theorem, setting, family, examples, unit_seed) for theorem in limits]
     return units
 
 
-def run_unit(unit: Unit) -> list[Evidence]:
-    """Draw, train and judge the instances of one unit."""
-    evidence = {theorem.id: Evidence(theorem) for theorem in unit.theorems}
+def _shares(missing: dict[str, int], theorem: Theorem, seed: int, round_: int) -> Iterator[tuple[int, int]]:
+    """The missing draws in portions of at most 200, each with a seed of its own."""
+    count = math.ceil(missing[theorem.id] / 200)
+    for k in range(count):
+        yield math.ceil(missing[theorem.id] / count), (seed * 1_000 + round_) * 1_000 + k
 
-    @_settings(unit, (Phase.generate,))
+
+def _setting(theorem: Theorem) -> SettingLike:
+    setting = tools(theorem.system).setting(theorem)
+    if isinstance(setting, Setting) and isinstance(theorem.claim, Sooner):
+        return replace(setting, rule="ngd")  # the drawn run only carries the data and the loss
+    return setting
+
+
+def lengths(theorem: Theorem, profile: Profile) -> tuple[int, int]:
+    """Steps of a run, and how many of them are recorded one by one."""
+    return (profile.steps, RECORD_LIMIT) if theorem.kind == "pointwise" else (profile.long_steps, DENSE)
+
+
+def aimed_at(theorem: Theorem, profile: Profile) -> int:
+    """Applicable instances that a theorem should have."""
+    if theorem.kind == "pointwise":
+        return profile.examples
+    if theorem.kind == "probability":
+        return max(sample_size() * data.parts(theorem), profile.examples)
+    return profile.long_examples
+
+
+def run_unit(unit: Work) -> list[Evidence]:
+    """Draw, train and judge the instances of one unit."""
+    if isinstance(unit, SampleUnit):
+        return [_draw(unit)]
+    if isinstance(unit, TrapUnit):
+        return [_search_traps(unit)]
+    evidence = {theorem.id: evidence_for(theorem) for theorem in unit.theorems}
+    system = tools(unit.theorems[0].system)
+
+    @quiet_settings(unit.examples, (Phase.generate,))
     @seed(unit.seed)
     @given(unit.setting.instances(unit.source, unit.steps))
-    def observe(instance: Instance) -> None:
+    def observe(instance: Any) -> None:
         started = time.perf_counter()
-        geometry = Geometry(instance.dataset)
-        trajectory = train(instance, geometry)
-        measurement = Measurement(instance, geometry, trajectory)
+        geometry = system.geometry(instance)
+        measurement = None
+        if any(theorem.kind != "comparison" for theorem in unit.theorems):
+            measurement = system.measure(instance, geometry, unit.dense)
+        repeat = _Repeat(instance, geometry, unit)
         shared = (time.perf_counter() - started) / len(unit.theorems)
+        runner = Runner(instance.dataset, geometry, instance.run.loss, unit.steps)
         for theorem in unit.theorems:
             started = time.perf_counter()
             body = evidence[theorem.id]
-            consider(theorem, measurement, unit.family, body, unit.seed)
+            if isinstance(body, ComparisonEvidence):
+                body.add(runner, unit.family)
+            elif measurement is not None:
+                weigh(body, measurement, unit.family, repeat, unit.seed)
             body.seconds += shared + time.perf_counter() - started
 
     observe()
     return list(evidence.values())
 
 
-def consider(theorem: Theorem, measurement: Measurement, source: str, body: Evidence, seed: int = 0) -> None:
-    """Judge one run, have its suspects examined, and count the outcome as evidence."""
-    judgement = judge(theorem, measurement)
-    instance, onset = measurement.instance, measurement.trajectory.onset
-    # One certified counterexample is enough: further violations are counted, not examined again.
-    known = judgement.outcome == VIOLATED and body.counterexample is not None
-    findings = [] if known else examine_suspects(theorem, judgement, instance, measurement.geometry, onset)
-    body.add(source, instance, judgement, findings)
-    convicted = next((f for f in findings if f.outcome == VIOLATED), None)
-    if convicted is not None:
-        body.broken.append((source, seed))
-        if body.counterexample is None:
-            body.counterexample = as_counterexample(theorem, convicted, _onset_of(convicted, instance, onset))
+class _Repeat:
+    """Longer runs of one instance, each made once however many theorems ask for it."""
+
+    def __init__(self, instance: Any, geometry: Any, unit: Unit) -> None:
+        self._instance, self._geometry, self._unit = instance, geometry, unit
+        self._done: dict[int, Measured] = {}
+
+    def __call__(self, steps: int) -> Measured:
+        if steps not in self._done:
+            longer = self._instance.with_run(steps=steps)
+            system = tools(self._unit.theorems[0].system)
+            self._done[steps] = system.measure(longer, self._geometry, self._unit.dense)
+        return self._done[steps]
 
 
-def examine_suspects(
-    theorem: Theorem, judgement: Judgement, instance: Instance, geometry: Geometry, onset: int | None
-) -> list[Finding]:
-    """Send a judgement's suspects to the certified tier, the earliest first, until one is convicted.
-
-    A violation is replayed from the start where that is affordable, so that the counterexample is a run.  A
-    step inside the error budget of a claim about single states is settled at that state.
-    """
-    findings: list[Finding] = []
-    for step in sorted(judgement.suspects):
-        start = _restart_from(theorem, step, onset)
-        if start is not None and (judgement.outcome != VIOLATED or step > MAX_STEPS):
-            origin = restarted(instance, start, geometry)
-            [finding] = examine(theorem, origin, geometry, [step - start], 0)
-        else:
-            [finding] = examine(theorem, instance, geometry, [step], onset)
-        findings.append(finding)
-        if finding.outcome == VIOLATED:
-            break
-    return findings
+def weigh(
+    body: Evidence, measurement: Measured, source: str, repeat: Callable[[int], Measured], seed: int = 0
+) -> None:
+    """Let the judge of a theorem's kind look at one run."""
+    if isinstance(body, PointwiseEvidence):
+        consider(body, measurement, source, seed)
+    elif isinstance(body, LimitEvidence):
+        body.add(measurement, source, repeat, seed)
+    elif isinstance(body, OrderEvidence):
+        body.add(measurement, source, repeat)
+    else:
+        raise TypeError(f"{body.theorem.id}: a {body.theorem.kind} claim is not about one run")
 
 
-def _restart_from(theorem: Theorem, step: int, onset: int | None) -> int | None:
-    """The step whose W may be taken as a new W_0, because the claim looks no further back."""
-    if restartable(theorem):
-        return step
-    zero = any(isinstance(a, ZeroInit) for a in theorem.assumes)
-    return onset if theorem.memory <= {"state", "onset"} and not zero else None
+def _draw(unit: SampleUnit) -> Evidence:
+    body = evidence_for(unit.theorem)
+    assert isinstance(body, ProbabilityEvidence)
+    started = time.perf_counter()
+    for values, source, place in data.draws(unit.theorem, unit.draws, unit.seed):
+        body.add(values, source, place)
+    body.seconds += time.perf_counter() - started
+    return body
 
 
-def as_counterexample(theorem: Theorem, finding: Finding, onset: int | None) -> Counterexample:
-    """A conviction with the instance trimmed to the step that convicts."""
-    instance = finding.instance.with_run(steps=finding.step)
-    needs_onset = "onset" in theorem.memory
-    return Counterexample(
-        theorem,
-        instance,
-        finding.step,
-        onset if needs_onset else None,
-        finding.precision,
-        finding.small,
-        finding.large,
-    )
+def _search_traps(unit: TrapUnit) -> Evidence:
+    body = evidence_for(unit.theorem)
+    assert isinstance(body, LimitEvidence)
+    started = time.perf_counter()
 
-
-def shrink(theorem: Theorem, family: str, steps: int, unit_seed: int, examples: int) -> Counterexample | None:
-    """Search the family again from the same seed and let Hypothesis shrink what breaks; certify the end.
-
-    Returns None if the smallest violation that float64 sees is not one: the caller keeps what it has.
-    """
-    unit = Unit((theorem,), Setting.of(theorem), family, examples, steps, unit_seed)
-    smallest: list[tuple[Instance, Judgement, Trajectory]] = []
-
-    @_settings(unit, (Phase.generate, Phase.shrink))
+    @quiet_settings(unit.examples, (Phase.generate,))
     @seed(unit.seed)
-    @given(unit.setting.instances(unit.source, unit.steps))
-    def search(instance: Instance) -> None:
-        geometry = Geometry(instance.dataset)
-        trajectory = train(instance, geometry)
-        judgement = judge(theorem, Measurement(instance, geometry, trajectory))
-        if judgement.outcome == VIOLATED and (judgement.suspects[0] <= MAX_STEPS or restartable(theorem)):
-            smallest.append((instance, judgement, trajectory))
-            raise _Broken
+    @given(unit.setting.instances(unit.family, 0))
+    def look(instance: Any) -> None:
+        body.searched += 1
+        if body.counterexample is None:
+            body.try_trap(instance, tools(unit.theorem.system).geometry(instance), unit.family.name, unit.seed)
 
-    with contextlib.suppress(_Broken):
-        search()
-    if not smallest:
-        return None
-    instance, judgement, trajectory = smallest[-1]
-    findings = examine_suspects(theorem, judgement, instance, Geometry(instance.dataset), trajectory.onset)
-    convicted = next((f for f in findings if f.outcome == VIOLATED), None)
-    return (
-        None
-        if convicted is None
-        else as_counterexample(theorem, convicted, _onset_of(convicted, instance, trajectory.onset))
-    )
+    look()
+    body.seconds += time.perf_counter() - started
+    return body
 
 
-def _onset_of(finding: Finding, instance: Instance, onset: int | None) -> int | None:
-    """t0 in the run that was replayed: 0 if it was restarted there."""
-    return onset if finding.instance is instance else 0
-
-
-class _Broken(Exception):
-    """Raised where a claim is violated, for Hypothesis to shrink."""
-
-
-def _settings(unit: Unit, phases: tuple[Phase, ...]) -> settings:
+def quiet_settings(examples: int, phases: tuple[Phase, ...]) -> settings:
+    """Hypothesis as a generator: nothing stored, nothing printed, no deadline."""
     return settings(
-        max_examples=unit.examples,
+        max_examples=examples,
         phases=phases,
         database=None,
         deadline=None,
@@ -215,10 +268,10 @@ def _settings(unit: Unit, phases: tuple[Phase, ...]) -> settings:
 
 
 Progress = Callable[[int, int], None]
-Execute = Callable[[Callable[[Unit], list[Evidence]], list[Unit]], Iterator[list[Evidence]]]
+Execute = Callable[[Callable[[Work], list[Evidence]], list[Work]], Iterator[list[Evidence]]]
 
 
-def serial(task: Callable[[Unit], list[Evidence]], units: list[Unit]) -> Iterator[list[Evidence]]:
+def serial(task: Callable[[Work], list[Evidence]], units: list[Work]) -> Iterator[list[Evidence]]:
     """Run units one after the other in this process."""
     return (task(unit) for unit in units)
 
@@ -244,7 +297,7 @@ def hold_trial(
     """
     theorems = [body.theorem for body in evidence.values()]
     for round_ in range(MAX_ROUNDS):
-        missing = {key: profile.examples - body.applicable for key, body in evidence.items()}
+        missing = {key: aimed_at(body.theorem, profile) - body.applicable for key, body in evidence.items()}
         units = plan(theorems, profile, seed, round_, missing)
         if not units:
             break
@@ -253,15 +306,20 @@ def hold_trial(
                 evidence[body.theorem.id].merge(body)
             progress(done, len(units))
     for body in evidence.values():
-        minimise(body, profile)
+        _minimise(body, profile)
 
 
-def minimise(body: Evidence, profile: Profile) -> None:
+def _minimise(body: Evidence, profile: Profile) -> None:
     """Replace a counterexample by the smallest one found from the runs that broke the theorem."""
     if body.counterexample is None:
         return
-    order = [family.name for family in FAMILIES]
+    theorem, order = body.theorem, [family.name for family in FAMILIES]
     for family, unit_seed in sorted(set(body.broken), key=lambda pair: (order.index(pair[0]), pair[1]))[:1]:
-        smaller = shrink(body.theorem, family, profile.steps, unit_seed, profile.examples)
+        count = profile.examples if theorem.kind == "pointwise" else TRAP_SEARCH * profile.long_examples
+        unit = Unit((theorem,), _setting(theorem), family, count, *lengths(theorem, profile), unit_seed)
+        strategy = unit.setting.instances(unit.source, unit.steps)
+        search = partial(quiet_settings, unit.examples, (Phase.generate, Phase.shrink))
+        shrink = smaller_trap if theorem.kind == "limit" else smaller_counterexample
+        smaller = shrink(theorem, strategy, search(), unit.seed)
         if smaller is not None:
             body.counterexample = smaller

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,6 +16,10 @@ from properties.certify import Finding
 from properties.judge import HOLDS, NOT_APPLICABLE, UNDECIDED, VACUOUS, Curve, Judgement
 
 FALSIFIED, CONFIRMED, VACUOUS_VERDICT, INCONCLUSIVE = "falsified", "confirmed", "vacuous", "inconclusive"
+#: The words of claims that no finite run can falsify or confirm.
+CONSISTENT, EVIDENCE_AGAINST = "consistent", "evidence against"
+#: Verdicts after which nothing is left open.
+SETTLED = (CONFIRMED, CONSISTENT)
 _CURVES = 150  # runs kept for drawing, a theorem
 
 
@@ -44,40 +51,115 @@ class Counterexample:
 
 
 @dataclass(eq=False)
-class Evidence:
-    """What has been seen of one theorem.  Two bodies of evidence add up with `merge`."""
+class Evidence(ABC):
+    """What has been seen of one theorem, whatever its kind.  Two bodies of evidence add up with `merge`.
+
+    Attributes
+    ----------
+    instances : int
+        Instances looked at (draws, for a probability claim).
+    outcomes, reasons, sources : Counter
+        Instances by outcome; why those that do not apply do not; applicable ones by family.
+    steps, last_step : int
+        Steps judged, and the last one of them.
+    certified : int
+        Instances with a step decided in ball arithmetic, in agreement.
+    broken : list
+        Family and seed of convictions.
+    """
 
     theorem: Theorem
     instances: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)  # applicable instances by family
+    sources: Counter[str] = field(default_factory=Counter)
     steps: int = 0
-    informative: int = 0
-    within_budget: int = 0  # steps that float64 left undecided
     last_step: int = 0
-    certified: int = 0  # instances with a step decided in ball arithmetic, in agreement
-    tight: int = 0  # instances with a step whose two sides agree to 200 bits
-    suspected: list[tuple[Instance, int]] = field(default_factory=list)
-    worst: JudgedRun | None = None
-    runs: list[JudgedRun] = field(default_factory=list)
+    certified: int = 0
     counterexample: Counterexample | None = None
-    broken: list[tuple[str, int]] = field(default_factory=list)  # family and seed of convictions
+    broken: list[tuple[str, int]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def applicable(self) -> int:
-        """Instances on which every assumption holds and some step is judged."""
+        """Instances on which every assumption holds and something is judged."""
         return self.instances - self.outcomes[NOT_APPLICABLE]
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """The verdict in one or two words."""
+
+    @property
+    @abstractmethod
+    def sentence(self) -> str:
+        """The verdict in a sentence, with its scope and without a full stop."""
+
+    @property
+    @abstractmethod
+    def measured(self) -> str:
+        """What was measured, in a few characters, for tables."""
+
+    def details(self) -> Mapping[str, Any]:
+        """What the kind adds to the JSON result; numbers are finite."""
+        return {}
+
+    def pass_over(self, reason: str) -> None:
+        """Count an instance that the theorem does not speak about."""
+        self.instances += 1
+        self.outcomes[NOT_APPLICABLE] += 1
+        self.reasons[reason] += 1
+
+    def merge(self, other: Self) -> None:
+        """Add evidence from another worker."""
+        self.instances += other.instances
+        self.outcomes += other.outcomes
+        self.reasons += other.reasons
+        self.sources += other.sources
+        self.steps += other.steps
+        self.last_step = max(self.last_step, other.last_step)
+        self.certified += other.certified
+        self.broken += other.broken
+        self.seconds += other.seconds
+        if self.counterexample is None:
+            self.counterexample = other.counterexample
+
+    def why_vacuous(self) -> str:
+        """The sentence of a theorem whose hypotheses were never met."""
+        why = f": {self.reasons.most_common(1)[0][0]}" if self.reasons else ""
+        return f"Says nothing here: its hypotheses held on none of {self.instances} instances{why}"
+
+
+@dataclass(eq=False)
+class PointwiseEvidence(Evidence):
+    """What has been seen of an inequality claimed at every step.
+
+    Attributes
+    ----------
+    informative, within_budget : int
+        Steps on which the bound says more than what is trivially true, and steps that float64 left undecided.
+    tight : int
+        Instances with a step whose two sides agree to 200 bits.
+    suspected : list
+        Instances and steps that ball arithmetic did not decide either.
+    worst, runs
+        The run with the largest ratio of the sides, and runs kept for drawing.
+    """
+
+    informative: int = 0
+    within_budget: int = 0
+    tight: int = 0
+    suspected: list[tuple[Instance, int]] = field(default_factory=list)
+    worst: JudgedRun | None = None
+    runs: list[JudgedRun] = field(default_factory=list)
 
     def add(self, source: str, instance: Instance, judgement: Judgement, findings: list[Finding]) -> None:
         """Count one judged instance; ``findings`` are what the certified tier said of its suspects."""
+        if judgement.outcome == NOT_APPLICABLE:
+            self.pass_over(judgement.reason)
+            return
         self.instances += 1
         outcome = judgement.outcome
-        if outcome == NOT_APPLICABLE:
-            self.outcomes[outcome] += 1
-            self.reasons[judgement.reason] += 1
-            return
         said = {finding.outcome for finding in findings}
         if "violated" in said:
             outcome = "violated"
@@ -100,26 +182,67 @@ class Evidence:
         if len(self.runs) < _CURVES:
             self.runs.append(run)
 
-    def merge(self, other: Evidence) -> None:
-        """Add evidence from another worker."""
-        self.instances += other.instances
-        self.outcomes += other.outcomes
-        self.reasons += other.reasons
-        self.sources += other.sources
-        self.steps += other.steps
+    def merge(self, other: Self) -> None:
+        super().merge(other)
         self.informative += other.informative
         self.within_budget += other.within_budget
-        self.last_step = max(self.last_step, other.last_step)
-        self.certified += other.certified
         self.tight += other.tight
         self.suspected += other.suspected
-        self.broken += other.broken
         self.runs = (self.runs + other.runs)[:_CURVES]
-        self.seconds += other.seconds
         if other.worst is not None and (self.worst is None or other.worst.log_ratio > self.worst.log_ratio):
             self.worst = other.worst
-        if self.counterexample is None:
-            self.counterexample = other.counterexample
+
+    @property
+    def verdict(self) -> str:
+        if self.counterexample is not None:
+            return FALSIFIED
+        if self.suspected or self.outcomes["violated"] or self.outcomes[UNDECIDED]:
+            return INCONCLUSIVE
+        if not self.outcomes[HOLDS]:
+            return VACUOUS_VERDICT
+        return CONFIRMED
+
+    @property
+    def worst_ratio(self) -> float | None:
+        """Largest ratio of the claim's smaller to its larger side; above 1 is a violation (inf if too large)."""
+        if self.worst is None:
+            return None
+        with np.errstate(over="ignore"):
+            return float(10.0 ** min(self.worst.log_ratio, 400.0)) if self.worst.log_ratio < 308 else float("inf")
+
+    @property
+    def informative_share(self) -> float | None:
+        """Share of judged steps on which the bound says more than what is trivially true."""
+        return self.informative / self.steps if self.steps else None
+
+    @property
+    def measured(self) -> str:
+        ratio = self.worst_ratio
+        if ratio is None:
+            return "–"
+        # Ratios within 1e-6 below 1 are not rounded up to it.
+        return f"ratio 1 − {1 - ratio:.0e}" if 0 < 1 - ratio < 1e-6 else f"ratio {ratio:.3g}"
+
+    @property
+    def sentence(self) -> str:
+        if self.verdict == FALSIFIED:
+            assert self.counterexample is not None
+            size = "×".join(str(k) for k in self.counterexample.instance.dataset.X.shape)
+            return f"False: broken at step {self.counterexample.step} of a run on {size} tokens, certified"
+        scope = f"{self.applicable} instances up to step {self.last_step}"
+        if self.verdict == VACUOUS_VERDICT:
+            if not self.applicable:
+                return self.why_vacuous()
+            return f"Says nothing here: on {scope} the bound is never better than what is trivially true"
+        if self.verdict == INCONCLUSIVE:
+            count = len(self.suspected)
+            return f"Suspected on {count} of {scope}; ball arithmetic did not decide within its budget"
+        ratio = self.worst_ratio
+        tightest = ""
+        if ratio is not None and ratio > 0:
+            equal = self.tight and ratio > 1 - 1e-9
+            tightest = "; attained with equality" if equal else f"; tightest ratio {ratio:.3g}"
+        return f"No counterexample among {scope}, {self.certified} of them certified{tightest}"
 
 
 class Verdict:
@@ -137,50 +260,10 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """falsified, confirmed, vacuous or inconclusive."""
-        evidence = self.evidence
-        if evidence.counterexample is not None:
-            return FALSIFIED
-        if evidence.suspected or evidence.outcomes["violated"] or evidence.outcomes[UNDECIDED]:
-            return INCONCLUSIVE
-        if not evidence.outcomes[HOLDS]:
-            return VACUOUS_VERDICT
-        return CONFIRMED
-
-    @property
-    def worst_ratio(self) -> float | None:
-        """Largest ratio of the claim's smaller to its larger side; above 1 is a violation (inf if too large)."""
-        worst = self.evidence.worst
-        if worst is None:
-            return None
-        with np.errstate(over="ignore"):
-            return float(10.0 ** min(worst.log_ratio, 400.0)) if worst.log_ratio < 308 else float("inf")
-
-    @property
-    def informative_share(self) -> float | None:
-        """Share of judged steps on which the bound says more than what is trivially true."""
-        return self.evidence.informative / self.evidence.steps if self.evidence.steps else None
+        """falsified, confirmed, consistent, evidence against, vacuous or inconclusive."""
+        return self.evidence.verdict
 
     @property
     def sentence(self) -> str:
         """The verdict in words, with its scope."""
-        e = self.evidence
-        if self.name == FALSIFIED:
-            assert e.counterexample is not None
-            size = "×".join(str(k) for k in e.counterexample.instance.dataset.X.shape)
-            return f"False: broken at step {e.counterexample.step} of a run on {size} tokens, certified"
-        scope = f"{e.applicable} instances up to step {e.last_step}"
-        if self.name == VACUOUS_VERDICT:
-            if not e.applicable:
-                why = f": {e.reasons.most_common(1)[0][0]}" if e.reasons else ""
-                return f"Says nothing here: its hypotheses held on none of {e.instances} instances{why}"
-            return f"Says nothing here: on {scope} the bound is never better than what is trivially true"
-        if self.name == INCONCLUSIVE:
-            return f"Suspected on {len(e.suspected)} of {scope}; ball arithmetic did not decide within its budget"
-        ratio = self.worst_ratio
-        tightest = ""
-        if ratio is not None and ratio > 0:
-            tightest = (
-                "; attained with equality" if e.tight and ratio > 1 - 1e-9 else f"; tightest ratio {ratio:.3g}"
-            )
-        return f"No counterexample among {scope}, {e.certified} of them certified{tightest}"
+        return self.evidence.sentence

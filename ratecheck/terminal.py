@@ -10,24 +10,22 @@ from rich.table import Table
 
 from bounds import Theorem
 from properties.certify import Finding
-from properties.verdict import CONFIRMED, FALSIFIED, Verdict
+from properties.verdict import (
+    CONFIRMED,
+    CONSISTENT,
+    EVIDENCE_AGAINST,
+    FALSIFIED,
+    PointwiseEvidence,
+    Verdict,
+)
 
-_STYLES = {FALSIFIED: "bold red", CONFIRMED: "green"}
+_STYLES = {FALSIFIED: "bold red", EVIDENCE_AGAINST: "red", CONFIRMED: "green", CONSISTENT: "green"}
 
 
 def wide_console() -> Console:
     """Standard output, at least 120 columns wide so that no table is cut when it is piped into a file."""
     console = Console()
     return console if console.width >= 120 else Console(width=120)
-
-
-def ratio_text(ratio: float | None) -> str:
-    """A worst ratio in few characters; ratios within 1e-6 below 1 are not rounded up to it."""
-    if ratio is None:
-        return "–"
-    if 0 < 1 - ratio < 1e-6:
-        return f"1 − {1 - ratio:.0e}"
-    return f"{ratio:.3g}"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
@@ -40,12 +38,13 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         ("instances", "right"),
         ("steps", "right"),
         ("certified", "right"),
-        ("worst ratio", "right"),
+        ("measured", "right"),
         ("informative", "right"),
     ):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for verdict in verdicts:
-        evidence, share = verdict.evidence, verdict.informative_share
+        evidence = verdict.evidence
+        share = evidence.informative_share if isinstance(evidence, PointwiseEvidence) else None
         table.add_row(
             verdict.theorem.label,
             verdict.theorem.id,
@@ -53,7 +52,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             str(evidence.applicable),
             f"{evidence.steps:,}",
             str(evidence.certified),
-            ratio_text(verdict.worst_ratio),
+            escape(evidence.measured),
             "–" if share is None else f"{share:.0%}",
         )
     return table
@@ -62,11 +61,11 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 def theorem_table(theorems: Sequence[Theorem]) -> Table:
     """One line a theorem: how it is known, what it assumes."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "theorem", "status", "assumes"):
-        table.add_column(name, no_wrap=name in ("", "theorem", "status"))
+    for name in ("", "theorem", "kind", "status", "assumes"):
+        table.add_column(name, no_wrap=name != "assumes")
     for theorem in theorems:
         assumes = ", ".join(a.name.split("(")[0] if len(a.name) > 30 else a.name for a in theorem.assumes)
-        table.add_row(theorem.label, theorem.id, theorem.status.name, escape(assumes or "nothing"))
+        table.add_row(theorem.label, theorem.id, theorem.kind, theorem.status.name, escape(assumes or "nothing"))
     return table
 
 
@@ -85,7 +84,11 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], reproduce: dic
             console.print(f"  replay: {escape(reproduce[verdict.theorem.id])}", highlight=False, soft_wrap=True)
     counts = {name: sum(v.name == name for v in verdicts) for name in dict.fromkeys(v.name for v in verdicts)}
     console.print("\n" + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".", highlight=False)
-    console.print("Confirmed means: no counterexample within the stated scope.  It is evidence, not a proof.")
+    console.print(
+        "Confirmed means: no counterexample within the stated scope.  It is evidence, not a proof.\n"
+        "Orders, limits, probabilities and comparisons are consistent with what was seen, or there is evidence "
+        "against them; no finite run proves or refutes them."
+    )
 
 
 def finding_sentence(theorem: Theorem, finding: Finding) -> str:

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bounds import Theorem
 from models.digits import digit_datasets
 from properties.digits import DigitSummary, DigitUnit, merge_digits, run_digits
+from properties.evidence import evidence_for
 from properties.store import StoreError, save
 from properties.trial import PROFILES, Profile, hold_trial
-from properties.verdict import CONFIRMED, FALSIFIED, Evidence, Verdict
+from properties.verdict import FALSIFIED, SETTLED, Evidence, Verdict
 from ratecheck.cli import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes
 from ratecheck.terminal import print_verdicts
@@ -63,7 +64,12 @@ class Request:
         if seed < 0:
             raise Unusable(f"--seed {seed}: give a number that is not negative")
         base = PROFILES[profile]
-        chosen = Profile(examples or base.examples, steps or base.steps)
+        chosen = Profile(
+            examples or base.examples,
+            steps or base.steps,
+            min(examples or base.long_examples, base.long_examples),
+            base.long_steps,
+        )
         return cls(tuple(theorems), profile, chosen, seed, data, named)
 
 
@@ -87,7 +93,7 @@ class Outcome:
             return IS_FALSIFIED
         if self.interrupted:
             return INTERRUPTED
-        return OK if names <= {CONFIRMED} else NOT_SETTLED
+        return OK if names <= set(SETTLED) else NOT_SETTLED
 
     def print(self, console: Console) -> None:
         """The verdicts for a person."""
@@ -143,7 +149,7 @@ def run_trial(request: Request, console: Console, file: Path | None, directory: 
 
     An interrupt ends the trial early, with verdicts on what has been judged.
     """
-    evidence = {theorem.id: Evidence(theorem) for theorem in request.theorems}
+    evidence = {theorem.id: evidence_for(theorem) for theorem in request.theorems}
     outcome = Outcome(request, [])
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
@@ -188,7 +194,7 @@ def _random(request: Request, evidence: dict[str, Evidence], bar: Progress) -> N
 
 def _digits(request: Request, evidence: dict[str, Evidence], bar: Progress) -> DigitSummary:
     task = bar.add_task("digits", total=None)
-    units = [DigitUnit(request.theorems, digits, request.profile.steps) for digits in digit_datasets()]
+    units = [DigitUnit(request.theorems, digits, request.profile) for digits in digit_datasets()]
     bar.update(task, total=len(units))
     total = DigitSummary()
     for result in in_processes(run_digits, units):

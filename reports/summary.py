@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from properties.verdict import Verdict
+from properties.verdict import PointwiseEvidence, Verdict
 
 SCHEMA = "ratecheck/verify/1"
 
@@ -54,8 +54,10 @@ def as_json(
 
 
 def theorem_result(verdict: Verdict, *, counterexample: str | None, reproduce: str | None) -> dict[str, Any]:
-    """The entry of one theorem."""
+    """The entry of one theorem; what its kind adds stands under ``measured``."""
     theorem, evidence = verdict.theorem, verdict.evidence
+    pointwise = evidence if isinstance(evidence, PointwiseEvidence) else None
+    worst = None if pointwise is None else pointwise.worst
     return {
         "id": theorem.id,
         "verdict": verdict.name,
@@ -64,14 +66,16 @@ def theorem_result(verdict: Verdict, *, counterexample: str | None, reproduce: s
         "instances": evidence.instances,
         "applicable": evidence.applicable,
         "steps_checked": evidence.steps,
+        "last_step": evidence.last_step,
         "certified": evidence.certified,
-        "worst_ratio": _finite(verdict.worst_ratio),
-        "worst_step": None if evidence.worst is None else int(evidence.worst.step),
-        "informative_share": _finite(verdict.informative_share),
+        "worst_ratio": None if pointwise is None else _finite(pointwise.worst_ratio),
+        "worst_step": None if worst is None else int(worst.step),
+        "informative_share": None if pointwise is None else _finite(pointwise.informative_share),
         "counterexample": counterexample,
         "reproduce": reproduce,
         "seconds": round(float(evidence.seconds), 6),
-        "tight": evidence.tight,
+        "tight": 0 if pointwise is None else pointwise.tight,
+        "measured": dict(evidence.details()),
         "outcomes": {name: count for name, count in sorted(evidence.outcomes.items()) if count},
         "sentence": verdict.sentence,
         "fingerprint": theorem.fingerprint,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable
-from fractions import Fraction
 from functools import cache
 from typing import Any
 
+import mpmath
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis.statistics import collector
@@ -16,7 +16,13 @@ from hypothesis.statistics import collector
 from bounds import assumptions
 from models.attention import Geometry
 from models.dataset import TokenDataset
+from models.instance import LOSSES
 from properties.datasets import FAMILIES, Family
+from properties.starts import wrong_selection
+from tests.facts import gaps_of, nearly_orthogonal, non_negatively_correlated, weakly_correlated
+
+#: Families about several sequences, which have no member with one.
+PLURAL = ("opposed", "weakly-correlated")
 
 by_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
@@ -34,6 +40,22 @@ SIMPLEST: dict[str, tuple[Any, Any, Any, Any]] = {
     "nearly-opposite": ([[[1, 0], [0.5, -1], [0.5, 1]]], [1], [1, 0], None),
     "crowded": ([[[1], [0]], [[1], [0]]], [1, 1], [1], None),
     "well-conditioned": ([[[1], [0]]], [1], [1], None),
+    "tiny-margins": ([[[1, 0], [1 - 2**-10, -1], [1 - 2**-10, 1]]], [1], [1, 0], None),
+    "degenerate-support": ([[[1, 0], [0, 0], [0, -1]]], [1], [1, 0], None),
+    "unbalanced-gaps": ([[[0, 1], [-0.03125, 0]]], [1], [32, 0], None),
+    "opposed": (
+        [[[0, 1, 0], [-0.03125, 0, -1]], [[0, 1, 0], [-0.03125, 0, 1]]],
+        [1, 1],
+        [32, 0, 0],
+        None,
+    ),
+    "decoy": ([[[0, 1], [-0.25, -4], [-0.5, 0]]], [1], [4, 0], None),
+    "weakly-correlated": (
+        [[[2**-5, 1, 1], [0, 0, 1]], [[2**-5, 1, 1], [0, 1, 0]]],
+        [1, 1],
+        [2**5, 0, 0],
+        None,
+    ),
 }
 
 
@@ -79,62 +101,6 @@ def conditions(family: Family) -> tuple[float, ...]:
     return tuple(values)
 
 
-# ------------------------------------------------------------------ exact facts, independent of models/pairs
-Vector = list[Fraction]
-
-
-def rationals(row: Any) -> Vector:
-    return [Fraction(float(value)) for value in row]
-
-
-def dot(a: Vector, b: Vector) -> Fraction:
-    return sum((p * q for p, q in zip(a, b, strict=True)), Fraction(0))
-
-
-def pairs_of(dataset: TokenDataset) -> list[tuple[Vector, Vector]]:
-    """(x_{i,o} − x_it, q_i) of every pair, exact."""
-    pairs = []
-    for X, o, q in zip(dataset.X, dataset.optimal, dataset.queries, strict=True):
-        best, query = rationals(X[o]), rationals(q)
-        for t in range(dataset.T):
-            if t != o:
-                pairs.append(([p - r for p, r in zip(best, rationals(X[t]), strict=True)], query))
-    return pairs
-
-
-def scores_of(dataset: TokenDataset) -> list[list[Fraction]]:
-    u = rationals(dataset.u)
-    labelled = zip(dataset.X, dataset.y, strict=True)
-    return [[Fraction(int(y)) * dot(u, rationals(x)) for x in X] for X, y in labelled]
-
-
-def gaps_of(dataset: TokenDataset) -> list[list[Fraction]]:
-    rows = []
-    for scores in scores_of(dataset):
-        top = max(scores)
-        assert scores.count(top) == 1
-        rows.append([top - score for score in scores if score != top])
-    return rows
-
-
-def non_negatively_correlated(dataset: TokenDataset) -> bool:
-    pairs = pairs_of(dataset)
-    return all(dot(a, b) * dot(p, q) >= 0 for a, p in pairs for b, q in pairs)
-
-
-def nearly_orthogonal(dataset: TokenDataset) -> bool:
-    """NO(1) in the words of bounds/assumptions.py."""
-    gaps = [gap for row in gaps_of(dataset) for gap in row]
-    factor = dataset.n * max(gaps) / min(gaps)
-    tokens = {(i, t): rationals(x) for i, X in enumerate(dataset.X) for t, x in enumerate(X)}
-    for i, o in enumerate(dataset.optimal):
-        best = tokens[i, int(o)]
-        largest = max(abs(dot(best, x)) for key, x in tokens.items() if key != (i, o))
-        if dot(best, best) < factor * largest:
-            return False
-    return True
-
-
 # ------------------------------------------------------------------------------------------------ promises
 @by_family
 def test_every_member_satisfies_what_the_family_provides(family: Family) -> None:
@@ -150,8 +116,10 @@ def test_every_member_satisfies_what_the_family_provides(family: Family) -> None
             assert non_negatively_correlated(dataset)
         if "NearOrthogonal" in family.provides:
             assert nearly_orthogonal(dataset)
+        if "WeakNegativeCorrelation" in family.provides:
+            assert all(weakly_correlated(dataset, loss, mpmath.mpf(2) ** -40) for loss in LOSSES)
 
-    for_each(family, check)
+    for_each(family, check, examples=150)
 
 
 def test_families_are_named_once_and_provide_known_assumptions() -> None:
@@ -190,7 +158,7 @@ def test_labels_optimal_tokens_and_sizes_vary(family: Family) -> None:
     assert any(o > 0 for dataset in members for o in dataset.optimal)
     largest_T = 3 if family.name == "well-conditioned" else 4
     assert {dataset.T for dataset in members} == set(range(family.least.T, largest_T + 1))
-    assert {dataset.n for dataset in members} == set(range(1, 5))
+    assert {dataset.n for dataset in members} == set(range(2 if family.name in PLURAL else 1, 5))
     dimensions = {dataset.d for dataset in members}
     if family.name == "crowded":
         assert dimensions == {1, 2}
@@ -234,6 +202,55 @@ def test_nearly_opposite_reaches_tiny_margins() -> None:
     ratios = conditions(family_named("nearly-opposite"))
     assert min(ratios) < 1e-2
     assert max(ratios) > 0.1
+
+
+def test_tiny_margins_are_tiny() -> None:
+    ratios = conditions(family_named("tiny-margins"))
+    assert max(ratios) < 1e-3
+    assert min(ratios) < 1e-6
+
+
+def test_degenerate_supports_have_an_active_pair_without_multiplier() -> None:
+    for dataset in sample(family_named("degenerate-support")):
+        solution = Geometry(dataset).max_margin
+        assert solution is not None
+        active = {j for j, margin in enumerate(solution.margins) if margin == 1}
+        assert active > set(solution.support)
+
+
+def test_unbalanced_gaps_are_far_apart() -> None:
+    spreads = []
+    for dataset in sample(family_named("unbalanced-gaps")):
+        gaps = [row[0] for row in gaps_of(dataset)]
+        spreads.append(max(gaps) / min(gaps))
+    assert max(spreads) == 1024
+    assert min(spreads) == 1
+
+
+def test_opposed_sequences_pull_against_each_other() -> None:
+    cosines = []
+    for dataset in sample(family_named("opposed")):
+        gram, others = Geometry(dataset).features.gram, dataset.T - 1
+        size = gram.diagonal() ** 0.5
+        cosine = gram / size[:, None] / size
+        cosines.append(
+            min(c for j, row in enumerate(cosine) for k, c in enumerate(row) if j // others != k // others)
+        )
+    assert sum(c < -0.5 for c in cosines) > 0.4 * len(cosines)
+    assert min(cosines) < -0.99
+    assert len({round(c, 6) for c in cosines}) > 50
+
+
+def test_weakly_correlated_members_come_with_and_without_negative_correlation() -> None:
+    members = sample(family_named("weakly-correlated"))
+    negative = [not non_negatively_correlated(dataset) for dataset in members]
+    assert 0.2 < sum(negative) / len(negative) < 0.8
+
+
+def test_decoys_are_locally_optimal() -> None:
+    members = sample(family_named("decoy"))
+    found = [wrong_selection(D, list(range(D.n)), D.n).locally_optimal for D in members]
+    assert sum(found) > 0.8 * len(found)
 
 
 def test_unequal_scores_have_positive_coefficients_at_zero() -> None:

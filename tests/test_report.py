@@ -10,8 +10,9 @@ import pytest
 from bounds import ATTENTION, NOTATION, Conjecture, Theorem, norm
 from bounds.catalogue import THEOREMS
 from bounds.rendering import mathml, text
+from properties.evidence import evidence_for
 from properties.trial import Profile, hold_trial
-from properties.verdict import Evidence, Verdict
+from properties.verdict import Verdict
 from reports.html import ReportError, write_report
 from reports.summary import as_json
 
@@ -23,7 +24,7 @@ NASTY = Theorem(
 @pytest.fixture(scope="module")
 def verdicts() -> list[Verdict]:
     theorems = [THEOREMS[3], NASTY]
-    evidence = {theorem.id: Evidence(theorem) for theorem in theorems}
+    evidence = {theorem.id: evidence_for(theorem) for theorem in theorems}
     hold_trial(evidence, Profile(6, 60), seed=0)
     return [Verdict(body) for body in evidence.values()]
 

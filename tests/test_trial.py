@@ -36,10 +36,11 @@ from models.attention import Geometry, train
 from models.dataset import TokenDataset
 from models.instance import Instance, Run
 from models.replay import ExactSetting, replay
-from properties.observables import ExactMeasurement, Measurement
+from properties.evidence import evidence_for
+from properties.observables import MEASURED, ExactMeasurement, Measurement
 from properties.store import StoreError, load, rejudge, save
 from properties.trial import Profile, hold_trial
-from properties.verdict import Evidence, Verdict
+from properties.verdict import PointwiseEvidence, Verdict
 
 GUESS = Conjecture(source="planted")
 SMALL = Profile(24, 300)
@@ -90,7 +91,7 @@ FALSE = [
 
 
 def verdict_on(theorem: Theorem, profile: Profile = SMALL) -> Verdict:
-    evidence = {theorem.id: Evidence(theorem)}
+    evidence = {theorem.id: evidence_for(theorem)}
     hold_trial(evidence, profile, seed=0)
     return Verdict(evidence[theorem.id])
 
@@ -129,11 +130,13 @@ def test_a_theorem_whose_hypotheses_never_hold_is_vacuous() -> None:
 
 def test_a_verdict_has_no_truth_value() -> None:
     with pytest.raises(TypeError, match="not a truth value"):
-        bool(Verdict(Evidence(THEOREMS[0])))
+        bool(Verdict(evidence_for(THEOREMS[0])))
 
 
 def test_the_same_seed_gives_the_same_evidence() -> None:
     first, second = (verdict_on(THEOREMS[0], Profile(6, 50)).evidence for _ in range(2))
+    assert isinstance(first, PointwiseEvidence)
+    assert isinstance(second, PointwiseEvidence)
     assert first.outcomes == second.outcomes
     assert first.worst is not None
     assert second.worst is not None
@@ -143,8 +146,6 @@ def test_the_same_seed_gives_the_same_evidence() -> None:
 @pytest.mark.parametrize("rule", ["ngd", "gd", "polyak"])
 def test_float_observables_lie_within_their_budgets_of_the_balls(rule: str) -> None:
     import flint
-
-    from bounds import NOTATION
 
     X = [
         [[1.0, 0.0, 0.5], [0.0, 1.0, -0.25], [0.0, -0.5, 0.75]],
@@ -156,8 +157,8 @@ def test_float_observables_lie_within_their_budgets_of_the_balls(rule: str) -> N
     geometry = Geometry(dataset)
     trajectory = train(instance, geometry)
     measured = Measurement(instance, geometry, trajectory)
-    skipped = {"zeta"} if rule != "polyak" else {"eta"}
-    names = frozenset(set(NOTATION) - skipped)
+    skipped = {"zeta"} if rule != "polyak" else {"eta", "delta_bar", "s_floor", "Lambda_global"}
+    names = MEASURED - skipped
     with flint.ctx.workprec(1000):
         exact = ExactMeasurement(ExactSetting(instance, geometry), trajectory.onset, names)
         states = replay(exact.setting)
