@@ -56,6 +56,14 @@ class EqualScores(Assumption):
 
 
 @dataclass(frozen=True)
+class SelfAttention(Assumption):
+    """q_i = x_{i,1}: the first token of each sequence is its query."""
+
+    statement = "the query of a sequence is its first token"
+    level = "dataset"
+
+
+@dataclass(frozen=True)
 class NonNegativeCorrelation(Assumption):
     """NNC: ⟨Z_it, Z_jτ⟩ ≥ 0 for all pairs."""
 

@@ -14,6 +14,7 @@ from bounds.assumptions import (
     NearOrthogonal,
     NondegenerateSupport,
     Rule,
+    SelfAttention,
     Separable,
     StepAtMost,
     Throughout,
@@ -134,7 +135,7 @@ ORDERS = [
 
 # --------------------------------------------------------------------------------------------- limits
 _UNDER_WC: tuple[Assumption, ...] = (Separable(), WeakNegativeCorrelation(), ZeroInit())
-_UNDER_NO: tuple[Assumption, ...] = (Separable(), EqualScores(), NearOrthogonal())
+_UNDER_NO: tuple[Assumption, ...] = (Separable(), SelfAttention(), EqualScores(), NearOrthogonal())
 _UNDER_ES: tuple[Assumption, ...] = (Separable(), EqualScores(), ZeroInit())
 _ANY: tuple[Assumption, ...] = (Separable(),)
 _es_step = StepAtMost(1 / _beta)
@@ -165,13 +166,13 @@ LIMITS = [
         "near-orthogonal.ngd.limit",
         "Near-orthogonal tokens: normalised GD converges to the max-margin direction from any W_0",
         (*_UNDER_NO, Rule("ngd")),
-        Reported(source=PAPER, proof="docs/theory.md#g5"),
+        Reported(source=f"{PAPER}, shape of the condition", proof="docs/theory.md#g5"),
     ),
     _limit(
         "near-orthogonal.gd.limit",
         "Near-orthogonal tokens: GD converges to the max-margin direction from any W_0",
         (*_UNDER_NO, Rule("gd"), _gd[-1], _es_step),
-        Reported(source=PAPER, proof="docs/theory.md#g5"),
+        Reported(source=f"{PAPER}, shape of the condition", proof="docs/theory.md#g5"),
     ),
     _limit(
         "equal-scores.ngd.limit",

@@ -23,6 +23,7 @@ from bounds.notation import (
     norm,
     norm_1,
     step_length_max,
+    t,
     token_radius,
     u_alignment,
     u_alignment_1,
@@ -106,6 +107,7 @@ DECODER_BLOCK = [
         assumes=[],
         claim=u_norm <= u_step_sum,
         status=derived("J3"),
+        domain=t >= 2,  # at first the path is straight
     ),
     Theorem(
         id="joint.decoder.margin.upper",

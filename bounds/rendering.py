@@ -181,12 +181,13 @@ _LETTERS = {
 }  # fmt: skip
 _SIGNS = {"+": "+", "-": "−", "/": "/", ",": ",", "<": "<", ">": ">", "=": "=", r"\le": "≤", r"\leq": "≤",
           r"\ge": "≥", r"\geq": "≥", r"\ne": "≠", r"\neq": "≠", r"\to": "→",
-          ":": ":", r"\cdot": "⋅", r"\times": "×", "…": "…", r"\dots": "…"}  # fmt: skip
+          ":": ":", r"\star": "⋆", r"\top": "⊤", r"\cdot": "⋅", r"\times": "×", "…": "…", r"\dots": "…"}  # fmt: skip
 _OPENING = {"(": "(", "[": "[", r"\langle": "⟨", r"\lVert": "‖", r"\lvert": "|"}
 _CLOSING = {")": ")", "]": "]", r"\rangle": "⟩", r"\rVert": "‖", r"\rvert": "|"}
 _FUNCTIONS = {r"\min": "min", r"\max": "max", r"\log": "log", r"\cos": "cos", r"\exp": "exp"}
 _LIMITS = (r"\min", r"\max", r"\sum")
 _ACCENTS = {r"\hat": "^", r"\bar": "¯", r"\tilde": "~"}
+_SIZES = (r"\bigl", r"\bigr", r"\Bigl", r"\Bigr")  # MathML stretches brackets by itself
 
 
 def mathml(expression: sp.Basic | Claim, *, block: bool = False) -> str:
@@ -227,7 +228,8 @@ class _Reader:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.tokens = [token for token in _TOKENS.findall(source) if not token.isspace() and token != r"\ "]
+        skipped = (r"\ ", *_SIZES)
+        self.tokens = [token for token in _TOKENS.findall(source) if not token.isspace() and token not in skipped]
         self.at = 0
 
     def peek(self) -> str | None:
@@ -297,7 +299,12 @@ class _Reader:
             over.append(self._argument())
             over.append(_leaf("mo", _ACCENTS[token], stretchy="false"))
             return over
-        if token == r"\frac":
+        if token == r"\underline":
+            under = Element("munder", accentunder="true")
+            under.append(self._argument())
+            under.append(_leaf("mo", "_", stretchy="true"))
+            return under
+        if token in (r"\frac", r"\tfrac"):
             fraction = Element("mfrac")
             fraction.extend([self._argument(), self._argument()])
             return fraction

@@ -30,7 +30,7 @@ def extremes(vectors: Array) -> tuple[float, float, float]:
 
 
 def signal_plus_noise(
-    rng: np.random.Generator, n: int, T: int, d: int, signal: float = 1.0, noise: float = 0.25
+    rng: np.random.Generator, n: int, T: int, d: int, signal: float = 2.0, noise: float = 0.25
 ) -> TokenDataset:
     """Data model DM: optimal tokens μ_{y_i} with μ_+ ⊥ μ_−, all others Gaussian noise off both axes.
 

@@ -105,8 +105,9 @@ class Setting:
 
         If none meets them all, those that meet most: the predicates then decide on each member.
         """
-        most = max(len(self.needs & family.provides) for family in FAMILIES)
-        return tuple(family for family in FAMILIES if len(self.needs & family.provides) == most)
+        usable = [family for family in FAMILIES if set(self.rules) & set(family.rules)]
+        most = max(len(self.needs & family.provides) for family in usable)
+        return tuple(family for family in usable if len(self.needs & family.provides) == most)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -129,7 +130,8 @@ class Setting:
 def _instances(draw: st.DrawFn, setting: Setting, family: Family, steps: int) -> Instance:
     max_n, max_T, max_d = (max(a, b) for a, b in zip((MAX_N, MAX_T, MAX_D), _sizes(family), strict=True))
     dataset = draw(family.datasets(max_n, max_T, max_d))
-    rule = draw(st.sampled_from(setting.rules)) if setting.rule is None else setting.rule
+    rules = tuple(rule for rule in setting.rules if rule in family.rules)
+    rule = draw(st.sampled_from(rules)) if len(rules) > 1 else rules[0]
     loss = setting.loss or draw(st.sampled_from(LOSSES))
     geometry = Geometry(dataset)
     W_0 = None if setting.zero_init else draw(_initial_weights(setting, geometry, rule, loss))

@@ -19,7 +19,7 @@ from bounds import (
     ZeroInit,
     direction_gap,
 )
-from models.attention import Geometry, weights_at
+from models.attention import Geometry
 from models.instance import Instance
 from models.replay import BallState, PrecisionLost
 from properties.compiled import compile_expression
@@ -64,16 +64,8 @@ class Finding:
 
 
 def restartable(theorem: Theorem) -> bool:
-    """Whether a claim speaks of single states only, so that W_t may be taken as a new W_0."""
-    single = theorem.memory <= {"state"} and not any(isinstance(a, ZeroInit) for a in theorem.assumes)
-    return single and theorem.system == ATTENTION
-
-
-def restarted(instance: Instance, step: int, geometry: Geometry) -> Instance:
-    """The dataset with W_0 := W_step of the float run (a float matrix, so again exactly representable)."""
-    if step == 0:
-        return instance.with_run(steps=0)
-    return instance.with_run(steps=0, W_0=weights_at(instance, step, geometry))
+    """Whether a claim speaks of single states only, so that the state of any step may be taken as a new start."""
+    return theorem.memory <= {"state"} and not any(isinstance(a, ZeroInit) for a in theorem.assumes)
 
 
 def examine(

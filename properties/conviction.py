@@ -9,11 +9,11 @@ import hypothesis
 from hypothesis import given
 from hypothesis.strategies import SearchStrategy
 
-from bounds import ATTENTION, Theorem, ZeroInit
+from bounds import Theorem, ZeroInit
 from models.attention import Geometry
 from models.instance import Instance
 from models.trajectory import RECORD_LIMIT
-from properties.certify import Finding, examine, refute_limit, restartable, restarted
+from properties.certify import Finding, examine, refute_limit, restartable
 from properties.judge import MAX_STEPS, VIOLATED, Judgement, judge
 from properties.limits import limit_counterexample
 from properties.measured import Measured
@@ -28,7 +28,7 @@ def consider(body: PointwiseEvidence, measurement: Measured, source: str, seed: 
     instance, onset = measurement.instance, measurement.trajectory.onset
     # One certified counterexample is enough: further violations are counted, not examined again.
     known = judgement.outcome == VIOLATED and body.counterexample is not None
-    findings = [] if known else examine_suspects(theorem, judgement, instance, measurement.geometry, onset)
+    findings = [] if known else examine_suspects(theorem, judgement, measurement)
     body.add(source, instance, judgement, findings)
     convicted = next((f for f in findings if f.outcome == VIOLATED), None)
     if convicted is not None:
@@ -37,19 +37,18 @@ def consider(body: PointwiseEvidence, measurement: Measured, source: str, seed: 
             body.counterexample = as_counterexample(theorem, convicted, _onset_of(convicted, instance, onset))
 
 
-def examine_suspects(
-    theorem: Theorem, judgement: Judgement, instance: Instance, geometry: Geometry, onset: int | None
-) -> list[Finding]:
+def examine_suspects(theorem: Theorem, judgement: Judgement, measurement: Measured) -> list[Finding]:
     """Send a judgement's suspects to the certified tier, the earliest first, until one is convicted.
 
     A violation is replayed from the start where that is affordable, so that the counterexample is a run.  A
     step inside the error budget of a claim about single states is settled at that state.
     """
+    instance, geometry, onset = measurement.instance, measurement.geometry, measurement.trajectory.onset
     findings: list[Finding] = []
     for step in sorted(judgement.suspects):
-        start = _restart_from(theorem, step, onset)
+        start = _restart_from(theorem, step, measurement)
         if start is not None and (judgement.outcome != VIOLATED or step > MAX_STEPS):
-            origin = restarted(instance, start, geometry)
+            origin = tools(theorem.system).restart(instance, start, geometry)
             [finding] = examine(theorem, origin, geometry, [step - start], 0)
         else:
             [finding] = examine(theorem, instance, geometry, [step], onset)
@@ -59,14 +58,17 @@ def examine_suspects(
     return findings
 
 
-def _restart_from(theorem: Theorem, step: int, onset: int | None) -> int | None:
-    """The step whose W may be taken as a new W_0, because the claim looks no further back."""
+def _restart_from(theorem: Theorem, step: int, measurement: Measured) -> int | None:
+    """The step whose state may be taken as a new start, because the claim looks no further back."""
     if restartable(theorem):
         return step
-    if theorem.system != ATTENTION:
+    if any(isinstance(a, ZeroInit) for a in theorem.assumes):
         return None
-    zero = any(isinstance(a, ZeroInit) for a in theorem.assumes)
-    return onset if theorem.memory <= {"state", "onset"} and not zero else None
+    if theorem.memory <= {"state", "onset"}:
+        return measurement.trajectory.onset
+    if theorem.memory <= {"state", "decoder"}:
+        return getattr(measurement.trajectory, "decoder_onset", None)
+    return None
 
 
 def as_counterexample(theorem: Theorem, finding: Finding, onset: int | None) -> Counterexample:
@@ -110,7 +112,7 @@ def smaller_counterexample(
         return None
     measurement, judgement = smallest[-1]
     instance, onset = measurement.instance, measurement.trajectory.onset
-    findings = examine_suspects(theorem, judgement, instance, measurement.geometry, onset)
+    findings = examine_suspects(theorem, judgement, measurement)
     convicted = next((f for f in findings if f.outcome == VIOLATED), None)
     return (
         None if convicted is None else as_counterexample(theorem, convicted, _onset_of(convicted, instance, onset))

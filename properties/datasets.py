@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from hypothesis.strategies import SearchStrategy
 
 from models.dataset import TokenDataset
-from properties import families, families_slow
+from models.instance import RULES
+from properties import families, families_orthogonal, families_slow
 from properties.families import Sizes
 
 # Hypothesis discards examples of more than 8 KiB of choices and objects to a simplest one of half that.
@@ -48,6 +49,8 @@ class Family:
     hostile : bool
         Whether its members are made to break what is only generically true; searches for a limit's
         counterexample look here more often.
+    rules : tuple of str
+        Step rules whose runs on the members can be certified.
     """
 
     name: str
@@ -56,12 +59,13 @@ class Family:
     build: Callable[[Sizes], SearchStrategy[TokenDataset]] = field(repr=False)
     least: Sizes = _SMALLEST
     hostile: bool = False
+    rules: tuple[str, ...] = RULES
 
     def datasets(self, max_n: int = 4, max_T: int = 4, max_d: int = 5) -> SearchStrategy[TokenDataset]:
         """Strategy for members with at most ``max_n`` sequences, ``max_T`` tokens and ``max_d`` dimensions.
 
-        The families ``"near-orthogonal"`` and ``"signal-plus-noise"`` need a dimension that grows with n T
-        and ignore ``max_d``.
+        The families ``"near-orthogonal"``, ``"signal-plus-noise"`` and ``"orthogonal-optimum"`` need a dimension
+        that grows with n T or n and ignore ``max_d``.
 
         Raises
         ------
@@ -167,6 +171,8 @@ FAMILIES: tuple[Family, ...] = (
         _EQUAL,
         families_slow.tiny_margins,
         Sizes(1, 3, 2),
+        # Polyak's step, of length 1/(ζ s γ), amplifies an imbalance by up to (B/γ)²: balls lose 30 bits a step.
+        rules=("ngd", "gd"),
     ),
     Family(
         "degenerate-support",
@@ -196,6 +202,14 @@ FAMILIES: tuple[Family, ...] = (
         _SEPARABLE,
         families_slow.decoy,
         Sizes(1, 3, 2),
+        hostile=True,
+    ),
+    Family(
+        "orthogonal-optimum",
+        "NO(1) in self-attention, while the other tokens are free to pull against each other",
+        _ORTHOGONAL,
+        families_orthogonal.orthogonal_optimum,
+        Sizes(1, 2, 2),
         hostile=True,
     ),
     Family(

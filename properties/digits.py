@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from bounds import ATTENTION, PositiveCoefficients, Theorem
-from models.attention import Geometry, train, weights_at
+from bounds import ATTENTION, JOINT, PositiveCoefficients, System, Theorem
+from models.attention import Geometry, weights_at
+from models.dataset import TokenDataset
 from models.digits import DigitDataset
 from models.instance import RULES, Instance, Run
+from models.joint import JointGeometry, JointInstance, JointRun
 from models.trajectory import RECORD_LIMIT, Trajectory
 from properties.attention import Setting, largest_step, natural_step
 from properties.comparison import ComparisonEvidence, Runner
 from properties.evidence import evidence_for
-from properties.observables import Measurement
+from properties.measured import Measured
+from properties.systems import tools
 from properties.trial import Profile, lengths, weigh
 from properties.verdict import Evidence
+
+_COUNTS = ("datasets", "sequences", "offered", "runs", "steps", "pc_steps", "joint_runs", "joint_onsets")
 
 
 @dataclass
@@ -33,6 +40,8 @@ class DigitSummary:
         Images left out, by reason.
     runs : int
         Training runs, one a dataset, rule and step size.
+    joint_runs, joint_onsets : int
+        Runs of joint training, and those in which positive coefficients set in for good.
     onsets : list of int
         Step t0 from which positive coefficients hold to the end, for the runs where they do.
     steps, pc_steps : int
@@ -46,6 +55,8 @@ class DigitSummary:
     offered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     runs: int = 0
+    joint_runs: int = 0
+    joint_onsets: int = 0
     onsets: list[int] = field(default_factory=list)
     steps: int = 0
     pc_steps: int = 0
@@ -54,7 +65,16 @@ class DigitSummary:
 
     def merge(self, other: DigitSummary) -> None:
         """Add another worker's counts."""
-        for name in ("datasets", "sequences", "offered", "runs", "steps", "pc_steps"):
+        for name in (
+            "datasets",
+            "sequences",
+            "offered",
+            "runs",
+            "steps",
+            "pc_steps",
+            "joint_runs",
+            "joint_onsets",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.sequence_steps += other.sequence_steps
         self.pc_sequence_steps += other.pc_sequence_steps
@@ -62,8 +82,12 @@ class DigitSummary:
         for reason, count in other.dropped.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + count
 
-    def count(self, trajectory: Trajectory, sequences: int) -> None:
-        """Add one run's share of steps and sequences with positive coefficients."""
+    def count(self, trajectory: Trajectory, sequences: int, joint: bool = False) -> None:
+        """Add one run's share of steps and sequences with positive coefficients (joint runs count apart)."""
+        if joint:
+            self.joint_runs += 1
+            self.joint_onsets += trajectory.onset is not None
+            return
         self.runs += 1
         if trajectory.onset is not None:
             self.onsets.append(trajectory.onset)
@@ -87,6 +111,11 @@ class DigitSummary:
                 f"They hold for all sequences at once on {self.pc_steps / self.steps:.1%} of the steps, and for "
                 f"{self.pc_sequence_steps / self.sequence_steps:.1%} of (sequence, step) pairs.",
             ]
+        if self.joint_runs:
+            lines.append(
+                f"Joint training of attention and decoder: positive coefficients set in for good in "
+                f"{self.joint_onsets} of {self.joint_runs} runs."
+            )
         return lines
 
 
@@ -118,22 +147,31 @@ def run_digits(unit: DigitUnit) -> tuple[list[Evidence], DigitSummary]:
     for body in evidence.values():
         if isinstance(body, ComparisonEvidence):
             body.add(runner, digits.name)
+    geometries = {ATTENTION: geometry, JOINT: JointGeometry(digits.dataset)}
     for (instance, dense), theorems in _groups(unit).items():
-        run = _DigitRun(instance, geometry, dense)
+        system = theorems[0].system
+        run = _DigitRun(system, instance, geometries[system], dense)
         if dense == RECORD_LIMIT:
-            summary.count(run.whole.trajectory, digits.dataset.n)
+            summary.count(run.whole.trajectory, digits.dataset.n, joint=system == JOINT)
         for theorem in theorems:
             weigh(evidence[theorem.id], run.measurement(theorem), digits.name, run.repeat)
     return list(evidence.values()), summary
 
 
-def _groups(unit: DigitUnit) -> dict[tuple[Instance, int], list[Theorem]]:
+def _groups(unit: DigitUnit) -> dict[tuple[Any, int], list[Theorem]]:
     """Theorems about runs by the instance they are judged on, and how densely it is recorded."""
     digits = unit.digits
-    known: dict[tuple[str, str, float, int], Instance] = {}
-    groups: dict[tuple[Instance, int], list[Theorem]] = {}
+    known: dict[tuple[str, str, float, int], Any] = {}
+    groups: dict[tuple[Any, int], list[Theorem]] = {}
     for theorem in unit.theorems:
-        if theorem.system != ATTENTION or theorem.kind in ("comparison", "probability"):
+        if theorem.kind in ("comparison", "probability"):
+            continue
+        if theorem.system == JOINT:
+            steps, dense = lengths(theorem, unit.profile)
+            key = ("joint", "logistic", 0.0, steps)
+            if key not in known:
+                known[key] = _joint_instance(digits.dataset, steps)
+            groups.setdefault((known[key], dense), []).append(theorem)
             continue
         setting = Setting.of(theorem)
         loss = setting.loss or "logistic"
@@ -145,29 +183,37 @@ def _groups(unit: DigitUnit) -> dict[tuple[Instance, int], list[Theorem]]:
     return groups
 
 
+def _joint_instance(dataset: TokenDataset, steps: int) -> JointInstance:
+    """Joint training with first steps that move margins by about 4 and scores by about 1."""
+    geometry = JointGeometry(dataset)
+    eta_W = 2.0 ** round(math.log2(4.0 / geometry.features.radius))
+    eta_u = 2.0 ** round(-math.log2(geometry.token_radius))
+    return JointInstance(dataset, JointRun("logistic", steps, eta_W, eta_u))
+
+
 class _DigitRun:
     """One training run on digits, and its continuation from where positive coefficients set in."""
 
-    def __init__(self, instance: Instance, geometry: Geometry, dense: int) -> None:
-        self.geometry, self.dense = geometry, dense
+    def __init__(self, system: System, instance: Any, geometry: Any, dense: int) -> None:
+        self.system, self.geometry, self.dense = system, geometry, dense
         self.whole = self._measure(instance)
 
-    def _measure(self, instance: Instance) -> Measurement:
-        return Measurement(instance, self.geometry, train(instance, self.geometry, self.dense))
+    def _measure(self, instance: Any) -> Measured:
+        return tools(self.system).measure(instance, self.geometry, self.dense)
 
-    def measurement(self, theorem: Theorem) -> Measurement:
+    def measurement(self, theorem: Theorem) -> Measured:
         """The run a theorem is judged on."""
         return self.later if _needs_restart(theorem, self.whole.trajectory) else self.whole
 
     @cached_property
-    def later(self) -> Measurement:
+    def later(self) -> Measured:
         """The run restarted at t0."""
         onset = self.whole.trajectory.onset
         assert onset is not None
         W_0 = weights_at(self.whole.instance, onset, self.geometry)
         return self._measure(self.whole.instance.with_run(W_0=W_0))
 
-    def repeat(self, steps: int) -> Measurement:
+    def repeat(self, steps: int) -> Measured:
         """The run with another number of steps."""
         return self._measure(self.whole.instance.with_run(steps=steps))
 
@@ -187,6 +233,8 @@ def _step_size(setting: Setting, rule: str, loss: str, digits: DigitDataset) -> 
 
 
 def _needs_restart(theorem: Theorem, trajectory: Trajectory) -> bool:
+    if theorem.system != ATTENTION:
+        return False
     looks_back = "start" in theorem.memory and any(isinstance(a, PositiveCoefficients) for a in theorem.assumes)
     return looks_back and trajectory.onset is not None and trajectory.onset > 1
 

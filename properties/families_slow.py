@@ -193,12 +193,15 @@ def tiny_margins(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
 def _opposite(draw: st.DrawFn, limits: Sizes, first: int, last: int) -> TokenDataset:
     tokens, coordinates = draw_sizes(draw, limits, T=3, d=2)
     epsilon = 0.5 ** draw(st.integers(first, last))
-    magnified = draw(st.booleans())  # scores of order one in spite of the small score coordinate
+    magnified = draw(st.booleans())  # gaps of order one in spite of the small score coordinate
     scale, decoder = draw_scales(draw)
     drawn = draw_sequences(draw, limits, tokens, coordinates)
     pairs, query = read_axis(drawn, ENTRIES, POSITIVE)
     pairs[:, 0, 1] = 1.0
     pairs[:, 1] = -pairs[:, 0]
     pairs[:, :, 0] = epsilon
-    u = axis_decoder(decoder * min(1.0 / epsilon, 1024.0) if magnified else decoder, coordinates.size)
-    return assemble(drawn, pairs, query, u, scale)
+    if not magnified:
+        return assemble(drawn, pairs, query, axis_decoder(decoder, coordinates.size), scale)
+    # The query is given apart: as a token its score would be of order 1/ε, and no step would move anything.
+    u = axis_decoder(decoder / epsilon, coordinates.size)
+    return assemble(drawn, pairs, query, u, scale, np.zeros_like(query))

@@ -22,6 +22,7 @@ from bounds import (
     PositiveCoefficients,
     Rule,
     Schedule,
+    SelfAttention,
     Separable,
     StepAtMost,
     Theorem,
@@ -170,6 +171,10 @@ def _equal_scores(_: Assumption, instance: Instance, geometry: Geometry) -> Chec
     return Check(spread == 0, -float(spread), "some sequence has two different scores among its other tokens")
 
 
+def _self_attention(_: Assumption, instance: Instance, geometry: Geometry) -> Check:
+    return Check(instance.dataset.query is None, 0.0, "the queries are given apart from the tokens")
+
+
 def _non_negative(_: Assumption, instance: Instance, geometry: Geometry) -> Check:
     gram = geometry.features.exact_gram
     smallest = min(gram.integers.entries())
@@ -274,6 +279,7 @@ def _loss(assumption: Assumption, instance: Instance, geometry: Geometry) -> Che
 _PREDICATES: dict[type[Assumption], Callable[[Assumption, Instance, Geometry], Check]] = {
     Separable: _separable,
     EqualScores: _equal_scores,
+    SelfAttention: _self_attention,
     NonNegativeCorrelation: _non_negative,
     NearOrthogonal: _near_orthogonal,
     DecoderSeparable: _decoder_separable,

@@ -33,6 +33,8 @@ GROWING, RISING, BOUNDED, TOO_EARLY = "keeps growing", "rises", "bounded", "too 
 #: A leak, or attention on an optimal token, below which attention counts as saturated.
 SATURATED = 0.1
 UNRESOLVED = "the quantity vanishes, or its hypotheses or float64's digits do not last over seven dyadic windows"
+#: The last windows, and the share of the whole slope that theirs must keep.
+LATE, STEADY = 4, 0.75
 #: A ratio that grows is measured again in a run this much longer; so often in one body of evidence.
 LONGER, REPEATS = 10, 2
 _SIDES = {"O": (True,), "Omega": (False,), "Theta": (True, False)}
@@ -124,7 +126,14 @@ def _worst_case(
             break
         signed = ratios.values if largest else -ratios.values
         fit = straight_line(_clock(claim, ratios.t / shift), signed)
-        rising = bool((np.diff(signed) > 0).all()) and fit.low > GROWTH
+        earlier = quantity - _log_rate(claim, t, shift)
+        earlier = earlier[mask & (t >= 4 * shift) & (t < ratios.t[0] / np.sqrt(2.0))]
+        before = np.nanmax(earlier if largest else -earlier, initial=-np.inf)
+        # The running supremum itself must have grown all the while: a ratio that only recovers proves nothing.
+        rising = bool((np.diff(signed) > 0).all() and signed[0] >= before) and fit.low > GROWTH
+        # Nor may it be levelling off: a ratio on its way to a constant is what the claim says.
+        late = straight_line(_clock(claim, ratios.t[-LATE:] / shift), signed[-LATE:])
+        rising = rising and late.slope >= max(STEADY * fit.slope, GROWTH)
         if best is None or fit.slope < best[0].slope:
             best = fit, rising if best is None else rising and best[1]
         shift *= 4.0

@@ -11,13 +11,16 @@ from bounds.catalogue import THEOREMS
 from models.attention import Geometry, train
 from models.dataset import Array, TokenDataset
 from models.instance import Instance
+from models.joint import JointGeometry, JointInstance, JointRun
 from models.random_data import signal_plus_noise
 from models.snapshots import Snapshot, snapshots
 from properties.balls import BallArray
 from properties.comparison import method_run
 from properties.compiled import compile_expression
 from properties.hypotheses import applicable_rows, as_balls, failing
-from properties.judge import log10
+from properties.joint import measure_joint
+from properties.judge import in_domain, log10
+from properties.measured import Measured
 from properties.observables import Measurement, Undefined
 
 METHODS = {"gd": "GD", "ngd": "normalised GD", "polyak": "Polyak (ζ = 1)", "polyak/2": "Polyak (ζ = 2)"}
@@ -77,6 +80,24 @@ _BOUNDS = (
     ("norm", "ngd", "attention.ngd.norm.upper"),
     ("norm", "ngd", "attention.ngd.norm.lower"),
 )
+_JOINT_PANELS = {
+    "joint loss": ("loss", "Joint training: train loss", "L", "joint.loss"),
+    "joint direction": (
+        "direction_gap",
+        "Joint training: direction gap of W to the max-margin solution",
+        "1 − cos(W, W_mm)",
+        "joint.master-closed",
+    ),
+    "joint leak": ("leak_max", "Joint training: attention off the optimal tokens", "1 − s", None),
+    "joint norm": ("norm", "Joint training: norm of W", "‖W‖", None),
+    "decoder direction": (
+        "u_direction_gap",
+        "Joint training: direction gap of the decoder to the max-margin separator",
+        "1 − cos(u, u_mm)",
+        None,
+    ),
+    "decoder norm": ("u_norm", "Joint training: norm of the decoder", "‖u‖", "joint.decoder.growth.upper"),
+}
 _OBSERVABLES = {
     "loss": ("loss_gap", "Train loss above its infimum, L − L*", "L − L*"),
     "direction": ("direction_gap", "Direction gap to the max-margin solution, 1 − cos", "1 − cos(W, W_mm)"),
@@ -98,9 +119,10 @@ def paper_panels(seed: int = 0, steps: int = STEPS) -> PaperPanels:
     for key, (name, _, _) in _OBSERVABLES.items():
         panels[key].series.extend(_curve(METHODS[m], run, run[name]) for m, run in runs.items())
     for key, method, theorem in _BOUNDS:
-        series = _bound(theorem, runs[method])
+        series = _bound(theorem, runs[method], METHODS[method])
         if series is not None:
             panels[key].series.append(series)
+    joint = _joint_panels(dataset, steps)
     frames = [0, *np.unique(np.geomspace(1, min(steps, 10_000), 24).astype(int)).tolist()]
     films = [
         AttentionFilm(METHODS[m], dataset, snapshots(runs[m].instance, frames, geometry)) for m in ("gd", "ngd")
@@ -109,10 +131,25 @@ def paper_panels(seed: int = 0, steps: int = STEPS) -> PaperPanels:
         f"{n} sequences of {T} tokens in {d} dimensions: one signal token each, Gaussian noise otherwise "
         f"(data model DM, seed {seed}); {steps:,} steps of logistic loss from W_0 = 0."
     )
-    return PaperPanels(caption, list(panels.values()), films)
+    return PaperPanels(caption, [*panels.values(), *joint], films)
 
 
-def _curve(name: str, measurement: Measurement, balls: BallArray, *, bound: bool = False) -> Series:
+def _joint_panels(dataset: TokenDataset, steps: int) -> list[Panel]:
+    """The same pictures for W and u trained together, with the schedule of docs/theory.md#joint."""
+    geometry = JointGeometry(dataset)
+    # Steps of about 4/B, so that attention finds the signal before the decoder has fitted the noise.
+    eta_W = 4.0 * 2.0 ** round(-np.log2(geometry.features.radius))
+    instance = JointInstance(dataset, JointRun("logistic", steps, eta_W, 1.0))
+    run = measure_joint(instance, geometry, DENSE)
+    panels = []
+    for name, title, y, theorem in _JOINT_PANELS.values():
+        series = [_curve("joint training", run, run[name])]
+        bound = None if theorem is None else _bound(theorem, run, "joint training")
+        panels.append(Panel(title, y, True, series if bound is None else [*series, bound]))
+    return panels
+
+
+def _curve(name: str, measurement: Measured, balls: BallArray, *, bound: bool = False) -> Series:
     """log10 of positive values at log-spaced steps t ≥ 1."""
     t = measurement.trajectory.t
     balls = as_balls(balls, t.size)
@@ -123,22 +160,18 @@ def _curve(name: str, measurement: Measurement, balls: BallArray, *, bound: bool
     return Series(name, t[shown].astype(np.float64), log10(balls)[shown], bound)
 
 
-def _bound(id: str, measurement: Measurement) -> Series | None:
-    """The bound of a theorem along a run; None where its hypotheses fail."""
+def _bound(id: str, measurement: Measured, method: str) -> Series | None:
+    """The bound of a theorem along a run; None where its hypotheses fail on all of it."""
     theorem: Theorem = next(x for x in THEOREMS if x.id == id)
     if failing(theorem, measurement.instance, measurement.geometry) is not None:
         return None
     side = theorem.large if theorem.bound_is_upper else theorem.small
     try:
-        rows = applicable_rows(theorem, measurement)
+        rows = applicable_rows(theorem, measurement) & in_domain(theorem, measurement, len(measurement.trajectory))
         values = as_balls(compile_expression(side)(measurement), rows.size)
     except Undefined:
         return None
     masked = BallArray(np.where(rows, values.mid, np.nan), values.rad, values.exp2)
-    rule = METHODS[measurement.instance.run.rule]
-    return _curve(
-        f"{theorem.label}: {'at most' if theorem.bound_is_upper else 'at least'}, {rule}",
-        measurement,
-        masked,
-        bound=True,
-    )
+    side_name = "at most" if theorem.bound_is_upper else "at least"
+    curve = _curve(f"{theorem.label}: {side_name}, {method}", measurement, masked, bound=True)
+    return curve if curve.t.size else None

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bounds import Theorem
-from models.attention import Geometry
+from bounds import ATTENTION, System, Theorem
 from models.dataset import InvalidDataset
-from models.instance import Instance, InvalidRun
+from models.instance import InvalidRun
 from properties.certify import Finding, examine, refute_limit
+from properties.systems import tools
 from properties.verdict import Counterexample
 
 SCHEMA = "ratecheck/counterexample/1"
@@ -31,7 +31,7 @@ class Stored:
     theorem: str
     fingerprint: str
     statement: str
-    instance: Instance
+    instance: Any
     step: int
     onset: int | None
 
@@ -89,7 +89,7 @@ def load(path: Path) -> Stored:
             theorem=_text(theorem, "id"),
             fingerprint=_text(theorem, "fingerprint"),
             statement=_text(theorem, "statement"),
-            instance=Instance.from_json(data["instance"]),
+            instance=_instance(data["instance"]),
             step=_step(data["step"]),
             onset=None if data["onset"] is None else _step(data["onset"]),
         )
@@ -101,7 +101,7 @@ def load(path: Path) -> Stored:
 
 def rejudge(stored: Stored, theorem: Theorem) -> Finding:
     """Judge the theorem anew, in ball arithmetic, on nothing but the stored instance and step."""
-    geometry = Geometry(stored.instance.dataset)
+    geometry = tools(theorem.system).geometry(stored.instance)
     if theorem.kind == "limit":
         return refute_limit(theorem, stored.instance, geometry)
     [finding] = examine(theorem, stored.instance, geometry, [stored.step], stored.onset)
@@ -132,6 +132,15 @@ def write_atomically(path: Path, text: str) -> None:
         raise StoreError(
             f"{path}: cannot be written ({error.strerror}); free space or choose another path"
         ) from None
+
+
+def _instance(data: Any) -> Any:
+    """An instance of the system that its object names (attention, where it names none)."""
+    name = data.get("system", ATTENTION.name) if isinstance(data, dict) else ATTENTION.name
+    try:
+        return tools(System(name, "")).instance(data)
+    except KeyError:
+        raise ValueError(f"unknown system {name!r}") from None
 
 
 def _text(data: Any, key: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hypothesis.strategies import SearchStrategy
 
 from bounds import ATTENTION, JOINT, System, Theorem
-from models.attention import Geometry, train
-from models.joint import JointGeometry
+from models.attention import Geometry, train, weights_at
+from models.instance import Instance
+from models.joint import JointGeometry, JointInstance, restarted_joint
 from models.replay import ExactSetting, replay
 from models.trajectory import RECORD_LIMIT
 from properties.attention import Setting
@@ -53,12 +54,18 @@ class Tools:
         Train an instance, recording every step up to a given one, and measure it.
     exact : callable
         The run in balls, given the onset and the names of the observables that will be asked for.
+    restart : callable
+        The instance taken up at the float run's state of a given step, which is again an exact state.
+    instance : callable
+        An instance from its JSON object.
     """
 
     setting: Callable[[Theorem], SettingLike]
     geometry: Callable[[Any], Any]
     measure: Callable[[Any, Any, int], Measured]
     exact: Callable[[Any, Any, int | None, frozenset[str]], ExactRun]
+    restart: Callable[[Any, int, Any], Any]
+    instance: Callable[[Mapping[str, Any]], Any]
 
 
 def tools(system: System) -> Tools:
@@ -79,11 +86,27 @@ def _exact_joint(instance: Any, geometry: Any, onset: int | None, needed: frozen
     return ExactRun(*exact_walk(instance, geometry, onset, needed))
 
 
+def _restart_attention(instance: Instance, step: int, geometry: Geometry) -> Instance:
+    if step == 0:
+        return instance.with_run(steps=0)
+    return instance.with_run(steps=0, W_0=weights_at(instance, step, geometry))
+
+
 _TOOLS: dict[str, Tools] = {
     ATTENTION.name: Tools(
-        Setting.of, lambda instance: Geometry(instance.dataset), _measure_attention, _exact_attention
+        Setting.of,
+        lambda instance: Geometry(instance.dataset),
+        _measure_attention,
+        _exact_attention,
+        _restart_attention,
+        Instance.from_json,
     ),
     JOINT.name: Tools(
-        JointSetting.of, lambda instance: JointGeometry(instance.dataset), measure_joint, _exact_joint
+        JointSetting.of,
+        lambda instance: JointGeometry(instance.dataset),
+        measure_joint,
+        _exact_joint,
+        restarted_joint,
+        JointInstance.from_json,
     ),
 }

@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
 from bounds import Theorem
 from bounds.claims import Sooner
+from models.attention import Geometry
+from models.instance import Instance
 from models.trajectory import RECORD_LIMIT
 from properties import data
 from properties.attention import Setting
 from properties.certify import may_be_refuted
-from properties.comparison import DENSE, ComparisonEvidence, Runner
+from properties.comparison import DENSE, ComparisonEvidence, Runner, method_run
 from properties.conviction import consider, smaller_counterexample, smaller_trap
 from properties.datasets import FAMILIES, Family
 from properties.evidence import evidence_for
@@ -307,6 +309,24 @@ def hold_trial(
             progress(done, len(units))
     for body in evidence.values():
         _minimise(body, profile)
+    _cross_examine(evidence)
+
+
+def _cross_examine(evidence: dict[str, Evidence]) -> None:
+    """Try the data that refute one limit claim on the others: a trap does not depend on the step lengths."""
+    bodies = [body for body in evidence.values() if isinstance(body, LimitEvidence)]
+    found = [body.counterexample for body in bodies if body.counterexample is not None]
+    for body in bodies:
+        if body.counterexample is not None or not may_be_refuted(body.theorem):
+            continue
+        setting = tools(body.theorem.system).setting(body.theorem)
+        for known in found:
+            dataset, loss = known.instance.dataset, known.instance.run.loss
+            assert isinstance(setting, Setting)
+            run = method_run(setting.rule or "ngd", dataset, setting.loss or loss, 0)
+            if body.try_trap(Instance(dataset, run), Geometry(dataset), known.theorem.id, 0):
+                body.searched += 1
+                break
 
 
 def _minimise(body: Evidence, profile: Profile) -> None:

@@ -107,6 +107,26 @@ def verify(
 
 
 @app.command()
+def report(
+    output: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("output/paper.html"),
+    seed: Annotated[int, typer.Option(help="Of the dataset that the pictures are made on.")] = 0,
+) -> int:
+    """Draw the paper's own pictures: loss, direction, attention and norm of every rule, with the bounds over them.
+
+    The verdicts on the paper's claims are written by `verify --report`, which has this page as well.
+    """
+    from properties.paper import paper_page
+    from reports.html import write_paper_page
+
+    if seed < 0:
+        raise Unusable(f"--seed {seed}: give a number that is not negative")
+    date = datetime.date.today().isoformat()
+    write_paper_page(paper_page([], seed), output, versions=versions(), date=date, seed=seed)
+    Console(stderr=True).print(f"report: {output}", highlight=False, soft_wrap=True)
+    return OK
+
+
+@app.command()
 def replay(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample that verify has written.")],
     file: File = None,

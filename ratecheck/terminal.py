@@ -23,9 +23,9 @@ _STYLES = {FALSIFIED: "bold red", EVIDENCE_AGAINST: "red", CONFIRMED: "green", C
 
 
 def wide_console() -> Console:
-    """Standard output, at least 120 columns wide so that no table is cut when it is piped into a file."""
+    """Standard output, at least 132 columns wide so that no table is cut when it is piped into a file."""
     console = Console()
-    return console if console.width >= 120 else Console(width=120)
+    return console if console.width >= 132 else Console(width=132)
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
@@ -36,7 +36,6 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         ("theorem", "left"),
         ("verdict", "left"),
         ("instances", "right"),
-        ("steps", "right"),
         ("certified", "right"),
         ("measured", "right"),
         ("informative", "right"),
@@ -50,7 +49,6 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             verdict.theorem.id,
             f"[{_STYLES.get(verdict.name, 'yellow')}]{verdict.name.upper()}[/]",
             str(evidence.applicable),
-            f"{evidence.steps:,}",
             str(evidence.certified),
             escape(evidence.measured),
             "–" if share is None else f"{share:.0%}",

@@ -129,9 +129,12 @@ class Outcome:
         return result
 
     def write_report(self, path: Path, date: str) -> None:
-        """The HTML report."""
+        """The HTML report, with the pages on the paper where all of its theorems were judged on random data."""
+        from properties.paper import paper_page
         from reports.html import write_report
 
+        whole = self.digits is None and not self.request.named
+        evidence = [verdict.evidence for verdict in self.verdicts]
         write_report(
             self.verdicts,
             path,
@@ -141,6 +144,7 @@ class Outcome:
             date=date,
             source=" ".join(self.digits.sentences) if self.digits else "random separable token datasets",
             reproduce=self.reproduce,
+            paper=paper_page(evidence, self.request.seed) if whole else None,
         )
 
 

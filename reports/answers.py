@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bounds.claims import Order, Sooner, Tends
+from bounds.claims import Order, Sooner
 from bounds.notation import leak_max
 from properties.comparison import BOTH, FIRST, SECOND, ComparisonEvidence
-from properties.limits import REACHED, SETTLED_ELSEWHERE, LimitEvidence
+from properties.limits import REACHED, SETTLED_ELSEWHERE, TRAPPED, LimitEvidence
 from properties.orders import OrderEvidence, OrderRun
 from properties.panels import METHODS
-from properties.verdict import EVIDENCE_AGAINST, Evidence, Verdict
+from properties.verdict import CONSISTENT, EVIDENCE_AGAINST, FALSIFIED, Evidence, Verdict
 from reports.figure_limit import OUTCOMES
 from reports.page import VERDICTS, Mark, Table
-from reports.tables import slowest_runs
 from reports.words import count, fixed, interval, listed, number, plain
 
-_STEADY = 0.05  # an exponent this close to 1 is called linear
+_STEADY = 0.1  # an exponent this close to 1 is called linear
+_IN_WORDS = {"direction_gap": "the direction gap 1 − cos(W, W_mm)", "norm": "the norm ‖W‖"}
 _FAMILIES = 12  # rows of the table of slowest families
 
 
@@ -34,7 +34,9 @@ def answer_to(key: str, verdicts: Sequence[Verdict]) -> Answer:
     """The answer to a claim of `bounds.paper.PAPER_CLAIMS` from its theorems in this report."""
     if not verdicts:
         return Answer(("No theorem of this claim is on trial in this report.",))
-    special = _ANSWERS.get(key, lambda bodies: Answer(()))([verdict.evidence for verdict in verdicts])
+    if key not in _ANSWERS:
+        return Answer((_tally(verdicts),))
+    special = _ANSWERS[key]([verdict.evidence for verdict in verdicts])
     return Answer((_tally(verdicts), *special.sentences), special.tables)
 
 
@@ -46,68 +48,124 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
 
 # ------------------------------------------------------------------------------------- global convergence
 def _global(bodies: Sequence[Evidence]) -> Answer:
-    limits = [body for body in bodies if isinstance(body, LimitEvidence) and body.runs and not body.infinite]
+    limits = [body for body in bodies if isinstance(body, LimitEvidence) and not body.infinite]
+    limits = [body for body in limits if body.runs or body.counterexample is not None]
     if not limits:
         return Answer(("No run of a limit claim says anything here.",))
-    everywhere = [body for body in limits if body.outcomes[REACHED] == len(body.runs)]
-    sentences = []
-    if everywhere:
-        titles = [f"“{body.theorem.title}” ({count(len(body.runs), 'run')})" for body in everywhere]
-        sentences.append(f"All runs came within the tolerance of W_mm's direction under {listed(titles)}.")
-    elsewhere = [body for body in limits if body.outcomes[SETTLED_ELSEWHERE]]
-    for body in elsewhere:
-        seen = Counter(run.source for run in body.runs if run.outcome == SETTLED_ELSEWHERE)
-        families = listed([f"{name} ({number_})" for name, number_ in seen.most_common()])
+    sentences = [_refuted(body) for body in limits if body.verdict == FALSIFIED]
+    sentences += [_elsewhere(body) for body in limits if body.verdict == EVIDENCE_AGAINST]
+    rest = [body for body in limits if body.verdict not in (FALSIFIED, EVIDENCE_AGAINST)]
+    arrived = [body for body in rest if body.outcomes[REACHED] == len(body.runs)]
+    if arrived:
+        names = [f"{_setting(body)}, {count(len(body.runs), 'run')}" for body in arrived]
+        sentences.append(f"All runs came within the tolerance of W_mm's direction under: {'; '.join(names)}.")
+    under_way = [body for body in rest if body not in arrived]
+    if under_way:
+        names = [f"{_setting(body)}, {body.outcomes[REACHED]} of {len(body.runs)}" for body in under_way]
         sentences.append(
-            f"Under “{body.theorem.title}” {body.outcomes[SETTLED_ELSEWHERE]} of {count(len(body.runs), 'run')} settled "
-            f"in another direction, on data of {families}."
+            "Some runs had not arrived when they ended, but none settled elsewhere, under: "
+            f"{'; '.join(names)} arrived."
         )
-    open_ = [body for body in limits if body not in everywhere and body not in elsewhere]
-    if open_:
-        titles = [f"“{body.theorem.title}” ({body.outcomes[REACHED]} of {len(body.runs)})" for body in open_]
-        sentences.append(f"Some runs were still under way, or unclear, when they ended: {listed(titles)} arrived.")
     return Answer(tuple(sentences), (_limits_table(bodies),))
+
+
+def _refuted(body: LimitEvidence) -> str:
+    found = body.counterexample
+    assert found is not None
+    data = found.instance.dataset
+    return (
+        f"Falsified: {_setting(body)}. On {data.n} sequences of {data.T} tokens in {data.d} dimensions the "
+        f"direction gap stays away from 0 for ever, certified at step {found.step}."
+    )
+
+
+def _elsewhere(body: LimitEvidence) -> str:
+    seen = Counter(run.source for run in body.runs if run.outcome in (SETTLED_ELSEWHERE, TRAPPED))
+    families = listed([f"{name} ({runs})" for name, runs in seen.most_common()])
+    return (
+        f"Evidence against: {_setting(body)}. {seen.total()} of {count(len(body.runs), 'run')} settled in another "
+        f"direction, on data of {families}."
+    )
+
+
+def _setting(body: Evidence) -> str:
+    """The hypotheses in the words of the title, with the method."""
+    return f"{body.theorem.title.partition(':')[0]} ({method_of(body)})"
+
+
+def method_of(body: Evidence) -> str:
+    """The method that a theorem speaks about, by its id; otherwise its system."""
+    return next(
+        (METHODS[part] for part in body.theorem.id.split(".") if part in METHODS),
+        f"{body.theorem.system.name} training",
+    )
 
 
 def _limits_table(bodies: Sequence[Evidence]) -> Table:
     shown = [body for body in bodies if isinstance(body, LimitEvidence)]
     seen = [name for name in OUTCOMES if any(body.outcomes[name] for body in shown)]
-    rows = []
+    rows: list[tuple[str | Mark, ...]] = []
     for body in shown:
-        claim = body.theorem.claim
-        assert isinstance(claim, Tends)
         counts = [f"{body.outcomes[name]}" if body.outcomes[name] else "–" for name in seen]
-        rows.append((f"{body.theorem.title}: {plain(claim)}", str(len(body.runs)), *counts, Mark.of(body.verdict)))
+        start = (body.theorem.title, str(len(body.runs)))
+        rows.append((*start, *counts, Mark.of(body.verdict)))
     head = ("Limit claim", "Runs", *(name.capitalize() for name in seen), "Verdict")
     return Table("How the runs of each limit claim ended", head, tuple(rows), frozenset({len(head) - 1}))
 
 
 # -------------------------------------------------------------------------------------------------- rates
 def _rates(bodies: Sequence[Evidence]) -> Answer:
-    orders = [body for body in bodies if isinstance(body, OrderEvidence) and body.telling]
+    orders = _telling(bodies)
     if not orders:
         return Answer(("No run of an order claim had left its start, so that no exponent could be measured.",))
-    normalised = [body for body in orders if ".ngd." in body.theorem.id] or orders
-    quantities = _by_quantity(normalised)
-    sentences = [_slowest_sentence(body) for body in quantities]
+    quantities = _by_quantity([body for body in orders if ".ngd." in body.theorem.id] or orders)
+    sentences = [_speed(group) for group in quantities if _claim(group[0]).quantity.is_Symbol]
     sentences += [_sparsity_sentence(body) for body in orders if leak_max.name in body.theorem.observables]
-    against = [body.theorem.title for body in orders if body.verdict == EVIDENCE_AGAINST]
-    sentences.append(
-        f"There is evidence against {listed(against)}."
-        if against
-        else "No claimed rate is exceeded by a ratio that keeps growing; no finite run settles an order."
-    )
+    sentences.append(_against(orders))
     return Answer(tuple(sentences), (_claimed_against_measured(orders), _families_table(quantities)))
 
 
-def _by_quantity(orders: Sequence[OrderEvidence]) -> list[OrderEvidence]:
-    """For each measured quantity the claim that speaks about most runs."""
-    best: dict[str, OrderEvidence] = {}
+def _joint(bodies: Sequence[Evidence]) -> Answer:
+    orders = _telling(bodies)
+    limits = [body for body in bodies if isinstance(body, LimitEvidence) and body.runs]
+    sentences = [_speed(group) for group in _by_quantity(orders)]
+    tables = [_claimed_against_measured(orders)] if orders else []
+    tables += [_limits_table(limits)] if limits else []
+    return Answer((*sentences, _against(orders)) if orders else (), tuple(tables))
+
+
+def _telling(bodies: Sequence[Evidence]) -> list[OrderEvidence]:
+    """Bodies of evidence about orders in which some run had left its start."""
+    return [body for body in bodies if isinstance(body, OrderEvidence) and body.telling]
+
+
+def _against(orders: Sequence[OrderEvidence]) -> str:
+    against = [f"“{body.theorem.title}”" for body in orders if body.verdict == EVIDENCE_AGAINST]
+    if against:
+        return f"There is evidence against {listed(against)}."
+    return "No claimed rate is exceeded by a ratio that keeps growing; no finite run settles an order."
+
+
+def _by_quantity(orders: Sequence[OrderEvidence]) -> list[list[OrderEvidence]]:
+    """Claims about the same quantity together, first the one that speaks about most runs."""
+    groups: dict[str, list[OrderEvidence]] = {}
     for body in orders:
-        name = plain(_claim(body).quantity)
-        if name not in best or len(body.telling) > len(best[name].telling):
-            best[name] = body
-    return list(best.values())
+        groups.setdefault(plain(_claim(body).quantity), []).append(body)
+    return [sorted(group, key=lambda body: -len(body.telling)) for group in groups.values()]
+
+
+def _slowest(group: Sequence[OrderEvidence]) -> list[OrderRun]:
+    """The slowest run of each family over claims about one quantity, slowest first.
+
+    For upper bounds that is the largest exponent; otherwise the run that is worst for its own claim.
+    """
+    runs = [run for body in group for run in body.telling]
+    upper = all(_claim(body).growth == "O" for body in group)
+    runs.sort(key=lambda run: -run.exponent.slope if upper else -run.ratio.slope)
+    first: dict[str, OrderRun] = {}
+    for run in runs:
+        first.setdefault(run.source, run)
+    return list(first.values())
 
 
 def _claim(body: OrderEvidence) -> Order:
@@ -116,26 +174,25 @@ def _claim(body: OrderEvidence) -> Order:
     return claim
 
 
-def _method(body: Evidence) -> str:
-    rule = body.theorem.id.split(".")[1]
-    return METHODS.get(rule, rule)
-
-
-def _slowest_sentence(body: OrderEvidence) -> str:
-    typical, slowest = _extremes(body)
+def _speed(group: Sequence[OrderEvidence]) -> str:
+    """Of which power a quantity is, in the median run and on the worst data for the claims."""
+    body, worst = group[0], _slowest(group)[0]
+    typical, _ = _extremes(body)
+    name = plain(_claim(body).quantity)
+    data = "the slowest data" if _claim(body).growth == "O" else "the data worst for the claim"
     return (
-        f"{_method(body)}, {plain(_claim(body).quantity)}: the median of {count(len(body.telling), 'run')} changes like a "
-        f"power {interval(typical.exponent)} of {body.clock}; the slowest data are {slowest.source}, with "
-        f"{interval(slowest.exponent)}."
+        f"Under {method_of(body)}, {_IN_WORDS.get(name, name)} changes like {body.clock} to the power "
+        f"{interval(typical.exponent)} in the median of {count(len(body.telling), 'run')}; {data} are "
+        f"{worst.source}, with {interval(worst.exponent)} in a run of {worst.last_step:,} steps."
     )
 
 
 def _sparsity_sentence(body: OrderEvidence) -> str:
     typical, slowest = _extremes(body)
     text = (
-        f"Sparsification by {_method(body)}: minus the logarithm of the attention off the optimal token grows like "
-        f"{body.clock} to the power {fixed(typical.exponent.slope)} in the median run and {fixed(slowest.exponent.slope)} "
-        f"in the slowest"
+        f"Sparsification under {method_of(body)}: minus the logarithm of the attention off the optimal token "
+        f"grows like {body.clock} to the power {fixed(typical.exponent.slope)} in the median run and "
+        f"{fixed(slowest.exponent.slope)} in the run worst for the claim"
     )
     steady = all(abs(run.exponent.slope - 1) <= _STEADY for run in (typical, slowest))
     return f"{text}; that is, the attention map sparsifies exponentially in t." if steady else f"{text}."
@@ -154,7 +211,7 @@ def _claimed_against_measured(orders: Sequence[OrderEvidence]) -> Table:
         typical, slowest = _extremes(body)
         rows.append(
             (
-                f"{_method(body)}: {plain(_claim(body))}",
+                f"{method_of(body)}: {plain(_claim(body))}",
                 body.clock,
                 fixed(typical.claimed.slope),
                 interval(typical.exponent),
@@ -163,19 +220,23 @@ def _claimed_against_measured(orders: Sequence[OrderEvidence]) -> Table:
                 Mark.of(body.verdict),
             )
         )
-    head = ("Claim", "Power of", "Claimed", "Median run", "Slowest run", "Its family", "Verdict")
-    return Table("Claimed and measured exponents over the last two decades", head, tuple(rows), frozenset({1, 5, 6}))
+    head = ("Claim", "Power of", "Claimed", "Median run", "Worst run", "Its family", "Verdict")
+    caption = (
+        "Claimed and measured exponents over the last two decades; the worst run is the one worst for the claim"
+    )
+    return Table(caption, head, tuple(rows), frozenset({1, 5, 6}))
 
 
-def _families_table(bodies: Sequence[OrderEvidence]) -> Table:
+def _families_table(quantities: Sequence[Sequence[OrderEvidence]]) -> Table:
     """Exponents of the slowest run of each family, a column for each quantity, slowest first in the first one."""
-    columns = [{run.source: run for run in slowest_runs(body)} for body in bodies]
+    columns = [{run.source: run for run in _slowest(group)} for group in quantities]
+    bodies = [group[0] for group in quantities]
     families = list(dict.fromkeys(name for column in columns for name in column))[:_FAMILIES]
     rows = tuple(
         (family, *(interval(column[family].exponent) if family in column else "–" for column in columns))
         for family in families
     )
-    head = ("Family", *(f"{_method(body)}: {plain(_claim(body).quantity)}" for body in bodies))
+    head = ("Family", *(f"{method_of(body)}: {plain(_claim(body).quantity)}" for body in bodies))
     return Table("Which data are slowest: exponent of the slowest run of each family", head, rows)
 
 
@@ -184,29 +245,44 @@ def _acceleration(bodies: Sequence[Evidence]) -> Answer:
     compared = [body for body in bodies if isinstance(body, ComparisonEvidence) and body.pairs]
     if not compared:
         return Answer(("No two methods were compared on the same data here.",))
-    return Answer(tuple(_race(body) for body in compared), (_races_table(compared),))
+    settled = [body for body in compared if body.verdict in (CONSISTENT, EVIDENCE_AGAINST)]
+    sentences = [_race(body) for body in settled]
+    open_ = [_racers(body) for body in compared if body not in settled]
+    if open_:
+        sentences.append(f"Not decided by these data: {'; '.join(open_)}.")
+    return Answer(tuple(sentences), (_races_table(compared),))
+
+
+def _sooner(body: ComparisonEvidence) -> Sooner:
+    claim = body.theorem.claim
+    assert isinstance(claim, Sooner)
+    return claim
+
+
+def _racers(body: ComparisonEvidence) -> str:
+    claim = _sooner(body)
+    return f"{METHODS[claim.first]} against {METHODS[claim.second]} to {plain(claim.event)}"
 
 
 def _race(body: ComparisonEvidence) -> str:
-    claim = body.theorem.claim
-    assert isinstance(claim, Sooner)
-    tied = f", at the same step on {body.outcomes[BOTH]} more" if body.outcomes[BOTH] else ""
+    claim = _sooner(body)
+    first, second = METHODS[claim.first], METHODS[claim.second]
+    tied = f" (at the same step on {body.outcomes[BOTH]} more)" if body.outcomes[BOTH] else ""
+    word = "Consistent" if body.verdict == CONSISTENT else "Evidence against"
     return (
-        f"{METHODS[claim.first]} reaches {plain(claim.event)} sooner than {METHODS[claim.second]} on "
-        f"{body.outcomes[FIRST]} of {count(body.untied, 'dataset')} that tell them apart{tied}; the median ratio of hitting "
-        f"times is {number(body.median_ratio or float('nan'))}."
+        f"{word}: {first} reaches {plain(claim.event)} sooner than {second} on {body.outcomes[FIRST]} of "
+        f"{count(body.untied, 'dataset')} that tell them apart{tied}; the median ratio of "
+        f"{second}'s hitting time to {first}'s is {number(body.median_ratio or 1)}."
     )
 
 
 def _races_table(compared: Sequence[ComparisonEvidence]) -> Table:
     rows = []
     for body in compared:
-        claim = body.theorem.claim
-        assert isinstance(claim, Sooner)
         low, high = body.interval if body.untied else (0.0, 1.0)
         rows.append(
             (
-                f"{METHODS[claim.first]} against {METHODS[claim.second]}: {plain(claim.event)}",
+                _racers(body),
                 str(body.outcomes[FIRST]),
                 str(body.outcomes[SECOND]),
                 str(body.outcomes[BOTH]),
@@ -224,4 +300,5 @@ _ANSWERS: dict[str, Callable[[Sequence[Evidence]], Answer]] = {
     "global": _global,
     "rates": _rates,
     "acceleration": _acceleration,
+    "joint": _joint,
 }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 WIDTH, HEIGHT = 560, 300
+_LEAST_WIDTH = 420  # on narrower screens a drawing scrolls, so that its labels stay legible
 #: Okabe and Ito's palette, told apart by colour-blind readers; all but the grey also differ in print.
 BLACK, ORANGE, SKY, GREEN = "#222222", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8A8F98"
@@ -25,6 +26,12 @@ SOLID, DASHED, DOTTED = (1.0, 0.0), (6.0, 4.0), (2.0, 3.0)
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 _GEOMETRY = re.compile(r'(?<= )(d|transform|x|y|x1|x2|y1|y2|width|height)="([^"]*)"')
+#: What Vega writes on every mark although it is the default here, or is said once for the whole drawing.
+_REPEATED = re.compile(
+    r' (?:(?:class|role|aria-hidden|aria-roledescription|pointer-events|font-family)="[^"]*"'
+    r'|opacity="1"|font-size="12px")'
+)
+_EMPTY = re.compile(r'<path d="M0,0h0v0h0Z"/>|<g></g>')
 
 
 @dataclass(frozen=True)
@@ -159,12 +166,22 @@ def to_svg(chart: Any, **datasets: list[dict[str, Any]]) -> str:
 
 
 def _slim(svg: str) -> str:
-    """Coordinates to a hundredth of a pixel, and ids that no other drawing on the page has."""
-    svg = _GEOMETRY.sub(lambda m: f'{m[1]}="{_NUMBER.sub(_shorter, m[2])}"', svg)
-    prefix = hashlib.sha256(svg.encode()).hexdigest()[:8]
-    for name in set(re.findall(r' id="([^"]+)"', svg)):
-        svg = svg.replace(f'id="{name}"', f'id="{prefix}-{name}"').replace(f"url(#{name})", f"url(#{prefix}-{name})")
-    return svg
+    """Coordinates to a hundredth of a pixel, no repetitions, and ids that no other drawing on the page has.
+
+    The drawing as a whole is hidden from screen readers: its description stands beside it.
+    """
+    svg = _REPEATED.sub("", _GEOMETRY.sub(lambda m: f'{m[1]}="{_NUMBER.sub(_shorter, m[2])}"', svg))
+    while (shorter := _EMPTY.sub("", svg)) != svg:
+        svg = shorter
+    width = re.search(r' width="(\d+)', svg)
+    least = min(_LEAST_WIDTH, int(width[1])) if width else _LEAST_WIDTH
+    root = f'<svg aria-hidden="true" font-family="sans-serif" font-size="12px" style="min-width:{least}px" '
+    svg = svg.replace("<svg ", root, 1)
+    # Vega counts its names through all drawings of a process; here the same drawing always has the same ones.
+    for k, name in enumerate(dict.fromkeys(re.findall(r' id="([^"]+)"', svg))):
+        svg = svg.replace(f'id="{name}"', f'id="@{k}"').replace(f"url(#{name})", f"url(#@{k})")
+    prefix = f"d{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
+    return svg.replace('id="@', f'id="{prefix}').replace("url(#@", f"url(#{prefix}")
 
 
 def _shorter(match: re.Match[str]) -> str:

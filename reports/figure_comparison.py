@@ -45,9 +45,7 @@ def _draw(rows: list[dict[str, Any]], axes: list[Axis], last: float) -> str:
     points = (
         alt.Chart(alt.NamedData(name="pairs"))
         .mark_point(filled=True, size=60, opacity=0.6)
-        .encode(
-            x=x, y=y, color=alt.Color("seen:N", scale=colour), shape=alt.Shape("seen:N", scale=shape)
-        )
+        .encode(x=x, y=y, color=alt.Color("seen:N", scale=colour), shape=alt.Shape("seen:N", scale=shape))
     )
     diagonal = (
         alt.Chart(alt.NamedData(name="diagonal"))
@@ -62,9 +60,9 @@ def _draw(rows: list[dict[str, Any]], axes: list[Axis], last: float) -> str:
 def _describe(evidence: ComparisonEvidence, claim: Sooner) -> str:
     censored = sum(pair.first is None or pair.second is None for pair in evidence.pairs)
     text = (
-        f"First step with {plain(claim.event)}, one point a dataset ({count(len(evidence.pairs), 'dataset')}). Above the "
-        f"dashed diagonal {METHODS[claim.first]} is sooner than {METHODS[claim.second]}; the median ratio of the "
-        f"two times is {number(evidence.median_ratio or math.nan)}."
+        f"First step with {plain(claim.event)}, one point a dataset ({count(len(evidence.pairs), 'dataset')}). "
+        f"Above the dashed diagonal {METHODS[claim.first]} is sooner than {METHODS[claim.second]}; the "
+        f"median ratio of the two times is {number(evidence.median_ratio or math.nan)}."
     )
     if censored:
         text += (

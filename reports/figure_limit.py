@@ -12,6 +12,7 @@ from properties.limits import (
     REACHED,
     SETTLED_ELSEWHERE,
     TOLERANCE,
+    TRAPPED,
     UNCLEAR,
     UNMOVED,
     LimitEvidence,
@@ -28,6 +29,7 @@ OUTCOMES = {
     UNMOVED: drawing.GREY,
     UNCLEAR: drawing.ORANGE,
     SETTLED_ELSEWHERE: drawing.VERMILLION,
+    TRAPPED: drawing.PURPLE,
 }
 _DRAWN = 120  # runs drawn, those that ended farthest first
 _FLOOR = -12.0  # log10 of the distance below which a curve is held up
@@ -43,11 +45,13 @@ def distance_figure(evidence: LimitEvidence) -> Figure:
     lines = [line for run in runs if (line := _line(run)) is not None]
     if not lines:
         return Figure(None, "No figure: no run lasted over seven dyadic windows at a positive distance.")
-    title = plain(claim.quantity) if evidence.infinite or claim.to == 0 else f"|{plain(claim.quantity)} − {claim.to}|"
+    title = plain(claim.quantity)
+    if not evidence.infinite and claim.to != 0:
+        title = f"|{title} − {claim.to}|"
     x = drawing.step_axis(lines)
     if not evidence.infinite:
-        ends = np.array([x.low, x.high])
-        level = np.full(2, math.log10(TOLERANCE))
+        ends = np.linspace(x.low, x.high, 3)
+        level = np.full(3, math.log10(TOLERANCE))
         lines.append(Line(f"tolerance {TOLERANCE:g}", ends, level, drawing.BLACK, drawing.DASHED, 1.3))
     y = drawing.axis_over(title, np.concatenate([line.y for line in lines]))
     chart = drawing.layered(*drawing.line_layers(lines, x, y), columns=3)
@@ -71,7 +75,7 @@ def _describe(evidence: LimitEvidence, title: str, drawn: int) -> str:
     zero = sum(not (run.windows.values > 0).any() for run in evidence.runs)
     none = f" {count(zero, 'run')} at distance 0 throughout cannot be shown." if zero else ""
     tiny = any(0 < value < 10.0**_FLOOR for run in evidence.runs for value in run.windows.values)
-    held = f" Values below {drawing.power_label(_FLOOR)} are drawn there." if tiny and not evidence.infinite else ""
+    held = f" Values below {drawing.power_label(_FLOOR)} are drawn there." if tiny else ""
     return (
         f"{what} value of {title} in each of the last dyadic windows, one line a run: {listed(seen)} of "
         f"{count(len(evidence.runs), 'run')}.{some}{held}{none}"

@@ -12,7 +12,8 @@ from reports import drawing
 from reports.drawing import Figure, Line
 from reports.words import count, fixed, interval, plain
 
-MEDIAN, SLOWEST, OTHERS, CLAIMED = "run with the median exponent", "slowest run", "other runs", "claimed rate, scaled"
+MEDIAN, SLOWEST = "run with the median exponent", "slowest run"
+OTHERS, CLAIMED = "other runs", "claimed rate, scaled"
 _OTHERS = 40  # runs drawn in the background
 _LOG10_E = math.log10(math.e)
 
@@ -59,8 +60,8 @@ def _describe(evidence: OrderEvidence, claim: Order, typical: OrderRun, slowest:
     extreme = "Smallest" if claim.growth == "Omega" else "Largest"
     text = (
         f"{extreme} value of {plain(claim.quantity)} in each of the last dyadic windows of "
-        f"{count(len(evidence.telling), 'run')}. Measured as a power of {evidence.clock}, the exponent of the median "
-        f"run is {interval(typical.exponent)}; the claimed rate {plain(claim.rate)} (dashed) "
+        f"{count(len(evidence.telling), 'run')}. Measured as a power of {evidence.clock}, the exponent of the "
+        f"median run is {interval(typical.exponent)}; the claimed rate {plain(claim.rate)} (dashed) "
         f"has {fixed(typical.claimed.slope)} over the same windows."
     )
     if slowest is not typical:

@@ -82,9 +82,9 @@ def film_figure(film: AttentionFilm) -> Figure:
     first, last = (float(weights.min()) for weights in on_optimal)
     return Figure(
         svg,
-        f"{film.method}: attention weights of {n} sequences of {T} tokens over the steps; triangles mark the optimal "
-        f"tokens. The smallest weight on an optimal token goes from {first:.2g} at step {steps[0]:,} to {last:.4g} at "
-        f"step {steps[-1]:,}.",
+        f"{film.method}: attention weights of {n} sequences of {T} tokens over the steps; triangles mark the "
+        f"optimal tokens. The smallest weight on an optimal token goes from {first:.2g} at step {steps[0]:,} to "
+        f"{last:.4g} at step {steps[-1]:,}.",
     )
 
 

@@ -14,7 +14,7 @@ INSIDE, OUTSIDE = "within the claim's domain", "outside it"
 
 
 def frequency_figure(evidence: ProbabilityEvidence) -> Figure:
-    """Draw the share of draws in which the event occurs: by place where draws have one, else by claimed probability."""
+    """Draw how often the event occurs: by place where draws have one, else by claimed probability."""
     if not evidence.tallies:
         return Figure(None, "No figure: nothing was drawn within the claim's domain.")
     if evidence.around:
@@ -29,16 +29,18 @@ def _against_claim(evidence: ProbabilityEvidence) -> Figure:
         {"row": f"at least {claimed:g}", "claimed": claimed, **_shares(evidence.tallies[claimed])}
         for claimed in sorted(evidence.tallies)
     ]
+    least = min(min(row["low"], row["claimed"]) for row in rows)
+    shown = [max(0.0, least - 0.1 * (1.0 - least)), 1.0 + 0.02 * (1.0 - least)]
     scale = alt.Scale(domain=[OBSERVED, CLAIMED], range=[drawing.BLUE, drawing.BLACK])
     base = alt.Chart(alt.NamedData(name="draws")).encode(
-        y=alt.Y("row:N", title="claimed probability", sort=None), x=_share_axis(alt, "low:Q")
+        y=alt.Y("row:N", title="claimed probability", sort=None), x=_share_axis(alt, "low:Q", shown)
     )
     bar = base.mark_rule(strokeWidth=3, color=drawing.BLUE).encode(x2="high:Q")
     dot = base.mark_point(filled=True, size=90).encode(
-        x=_share_axis(alt, "share:Q"), color=alt.Color("observed:N", scale=scale)
+        x=_share_axis(alt, "share:Q", shown), color=alt.Color("observed:N", scale=scale)
     )
     tick = base.mark_tick(thickness=3, size=26).encode(
-        x=_share_axis(alt, "claimed:Q"), color=alt.Color("stated:N", scale=scale, legend=None)
+        x=_share_axis(alt, "claimed:Q", shown), color=alt.Color("stated:N", scale=scale, legend=None)
     )
     for row in rows:
         row |= {"observed": OBSERVED, "stated": CLAIMED}
@@ -48,7 +50,8 @@ def _against_claim(evidence: ProbabilityEvidence) -> Figure:
         f"({number(row['low'], 4)} to {number(row['high'], 4)})"
         for row in rows
     )
-    return Figure(drawing.to_svg(chart, draws=rows), f"How often the event occurs: {text}; {CONFIDENCE:.0%} confidence.")
+    text = f"How often the event occurs: {text}; {CONFIDENCE:.0%} confidence."
+    return Figure(drawing.to_svg(chart, draws=rows), text)
 
 
 def _around(evidence: ProbabilityEvidence) -> Figure:
@@ -75,8 +78,9 @@ def _around(evidence: ProbabilityEvidence) -> Figure:
     text = "; ".join(f"{number(row['place'])}: {row['label']}" for row in rows)
     return Figure(
         drawing.to_svg(chart, draws=rows),
-        f"Share of random datasets that are separable, by d − max(T − 1, n), with exact {CONFIDENCE:.0%} intervals. "
-        f"{text}. {count(evidence.applicable, 'draw')} lie in the claim's domain, d ≥ max(T − 1, n).",
+        "Share of random datasets that are separable, by d − max(T − 1, n), with exact "
+        f"{CONFIDENCE:.0%} intervals. {text}. {count(evidence.applicable, 'draw')} lie in the claim's domain, "
+        "d ≥ max(T − 1, n).",
     )
 
 
@@ -86,8 +90,9 @@ def _shares(tally: Tally) -> dict[str, Any]:
     return {"occurred": tally.occurred, "total": tally.total, "share": share, "low": low, "high": high}
 
 
-def _share_axis(alt: Any, field: str) -> Any:
-    return alt.X(field, title="probability of the event", scale=alt.Scale(domain=[0, 1.005], nice=False))
+def _share_axis(alt: Any, field: str, shown: list[float]) -> Any:
+    scale = alt.Scale(domain=shown, nice=False, zero=False)
+    return alt.X(field, title="probability of the event", scale=scale)
 
 
 def _minus() -> str:

@@ -16,10 +16,10 @@ from reports.figure_limit import OUTCOMES
 from reports.words import count, listed, number
 
 OPTIMAL, OTHER, QUERY = "optimal token", "other token", "query"
-_SHAPES = {OPTIMAL: "M0,-1L0.24,-0.31L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.31Z",
-           OTHER: "circle", QUERY: "cross"}  # fmt: skip
+_STAR = "M0,-1L0.24,-0.31L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.31Z"
+_SHAPES = {OPTIMAL: _STAR, OTHER: "circle", QUERY: "cross"}
 _SEQUENCE_COLOURS = [drawing.BLUE, drawing.VERMILLION, drawing.GREEN, drawing.PURPLE, drawing.ORANGE, drawing.SKY]
-_OUTCOME_SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
+_OUTCOME_SHAPES = ["circle", "square", "triangle-down", "diamond", "triangle-up", "cross"]
 _DIVERGING = ["#B2500F", "#F1B184", "#F7F7F7", "#8FBEDD", "#0A5C94"]
 _PAIRS = 40  # pairs whose margins are drawn
 
@@ -100,8 +100,8 @@ def _coordinates(dataset: Any) -> str:
         label = alt.Chart(alt.NamedData(name="cells")).mark_text(fontSize=11)
         tone = alt.condition(f"abs(datum.x) > {0.6 * reach}", alt.value("#FFFFFF"), alt.value(drawing.BLACK))
         layers.append(label.encode(x=x, y=y, text="text:N", color=tone))
-    width = min(40 * (dataset.d + 1), drawing.WIDTH)
-    height = min(22 * len(names), 420)
+    width = min((58 if dataset.d <= 8 else 40) * (dataset.d + 1), drawing.WIDTH)
+    height = min(max(22 * len(names), 110), 420)
     return drawing.to_svg(drawing.layered(*layers, width=width, height=height), cells=cells, marks=marks)
 
 
@@ -132,21 +132,21 @@ def margin_figure(settled: Settled) -> Figure:
         alt.Chart(alt.NamedData(name="pairs"))
         .mark_bar()
         .encode(
-            y=alt.Y("pair:N", title="sequence: other token", sort=[row["pair"] for row in rows]),
+            y=alt.Y("pair:N", title="sequence: other token", sort=[str(row["pair"]) for row in rows]),
             x=alt.X("m:Q", title="margin under W/‖W‖"),
             color=alt.Color("sign:N", scale=colour),
         )
     )
     svg = drawing.to_svg(
-        drawing.layered(chart, width=300, height=max(60, min(18 * len(rows), 420)), columns=2), pairs=rows
+        drawing.layered(chart, width=300, height=max(110, min(18 * len(rows), 420)), columns=2), pairs=rows
     )
     lost = sum(margin < 0 for _, _, margin in pairs)
     more = f" The {len(shown)} smallest are drawn." if len(shown) < len(pairs) else ""
     return Figure(
         svg,
         f"How far the optimal token is ahead of each other token, under the direction in which the run ended: "
-        f"{lost} of {count(len(pairs), 'margin')} {'is' if lost == 1 else 'are'} negative, where the max-margin direction "
-        f"has none.{more}",
+        f"{lost} of {count(len(pairs), 'margin')} {'is' if lost == 1 else 'are'} negative, where the max-margin "
+        f"direction has none.{more}",
     )
 
 
@@ -164,12 +164,13 @@ def region_figure(beyond: Sequence[Beyond], names: dict[str, str]) -> Figure:
         return Figure(None, "No figure: no run of these claims has a place relative to the condition.")
     finite = [run.beyond for run in beyond if math.isfinite(run.beyond)]
     low, high = min([*finite, -1.0]), max([*finite, 1.0])
-    none_at = low - 0.16 * (high - low)  # runs without negative correlation have a place of their own
+    none_at = low - 0.22 * (high - low)  # runs without negative correlation have a place of their own
     rows = [
-        {"x": round(max(run.beyond, none_at), 3), "row": names[run.theorem], "outcome": run.outcome, "jitter": lift}
+        {"x": round(max(run.beyond, none_at), 3), "row": names[run.theorem], "outcome": run.outcome, "lift": lift}
         for run, lift in zip(beyond, _jitter(len(beyond)), strict=True)
     ]
-    svg = drawing.to_svg(_region_chart(rows, list(dict.fromkeys(names.values())), low, high, none_at), runs=rows)
+    chart = _region_chart(rows, list(dict.fromkeys(names.values())), low, high, none_at)
+    svg = drawing.to_svg(chart, runs=rows, edge=[{"x": 0.0}])
     return Figure(svg, _describe_region(beyond))
 
 
@@ -187,11 +188,10 @@ def _region_chart(rows: list[dict[str, Any]], names: list[str], low: float, high
         "x:Q",
         title="log10 of the factor by which the data miss condition WC",
         axis=alt.Axis(
-            values=[none_at, *[m for m in marks if m > none_at + 0.1 * span or m == 0]],
-            labelExpr=f"datum.value < {low - 0.01} ? 'no negative correlation' : format(datum.value, '~g')",
-            labelFlush=True,
+            values=[none_at, *marks],
+            labelExpr=f"datum.value < {low - 0.01} ? ['no negative', 'correlation'] : format(datum.value, '~g')",
         ),
-        scale=alt.Scale(domain=[none_at - 0.06 * span, high + 0.03 * span], nice=False, zero=False),
+        scale=alt.Scale(domain=[none_at - 0.08 * span, high + 0.03 * span], nice=False, zero=False),
     )
     seen = [name for name in OUTCOMES if any(row["outcome"] == name for row in rows)]
     shapes = dict(zip(OUTCOMES, _OUTCOME_SHAPES, strict=True))
@@ -201,7 +201,7 @@ def _region_chart(rows: list[dict[str, Any]], names: list[str], low: float, high
         .encode(
             x=x,
             y=alt.Y("row:N", title=None, sort=names, axis=alt.Axis(labelLimit=200, grid=True)),
-            yOffset=alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1.4, 1.4])),
+            yOffset=alt.YOffset("lift:Q", scale=alt.Scale(domain=[-1.4, 1.4])),
             color=alt.Color("outcome:N", scale=alt.Scale(domain=seen, range=[OUTCOMES[name] for name in seen])),
             shape=alt.Shape("outcome:N", scale=alt.Scale(domain=seen, range=[shapes[name] for name in seen])),
         )
@@ -216,8 +216,9 @@ def _region_chart(rows: list[dict[str, Any]], names: list[str], low: float, high
 
 def _describe_region(beyond: Sequence[Beyond]) -> str:
     inside = sum(run.beyond < 0 for run in beyond)
+    none = sum(run.beyond == -math.inf for run in beyond)
     return (
-        f"{count(len(beyond), 'run')}, placed by how far their data lie from condition WC (dashed line; within it to the "
-        f"left, as {count(inside, 'run')}, {sum(run.beyond == -math.inf for run in beyond)} of them without any negative "
-        "correlation between sequences), coloured by how they ended."
+        f"{count(len(beyond), 'run')}, placed by how far their data lie from condition WC (dashed line) and "
+        f"coloured by how they ended. To the left of the line, within WC, {'is' if inside == 1 else 'are'} "
+        f"{count(inside, 'run')}, {none} of them without any negative correlation between sequences."
     )

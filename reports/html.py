@@ -78,25 +78,29 @@ def render_report(
     ordered = in_catalogue_order(verdicts)
     names = [verdict.name for verdict in verdicts]
     sections = [Section.of(verdict, commands.get(verdict.theorem.id)) for verdict in ordered]
-    return environment().get_template("report.html").render(
-        groups=[(system, list(group)) for system, group in groupby(sections, key=lambda section: section.system)],
-        counts=[(Mark.of(name), names.count(name)) for name in VERDICTS if name in names],
-        kinds=sorted({verdict.theorem.kind for verdict in verdicts}),
-        claims=[] if paper is None else claim_pages(paper, ordered),
-        pictures=None if paper is None else pictures(paper),
-        provenance={
-            "Date": date,
-            "Profile": profile,
-            "Seed": str(seed),
-            "Data": source,
-            "Versions": package_list(versions),
-        },
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            groups=[
+                (system, list(group)) for system, group in groupby(sections, key=lambda section: section.system)
+            ],
+            counts=[(Mark.of(name), names.count(name)) for name in VERDICTS if name in names],
+            kinds=sorted({verdict.theorem.kind for verdict in verdicts}),
+            claims=[] if paper is None else claim_pages(paper, ordered),
+            pictures=None if paper is None else pictures(paper),
+            provenance={
+                "Date": date,
+                "Profile": profile,
+                "Seed": str(seed),
+                "Data": source,
+                "Versions": package_list(versions),
+            },
+        )
     )
 
 
-def write_paper_page(
-    paper: PaperPage, path: Path, *, versions: Mapping[str, str], date: str, seed: int
-) -> None:
+def write_paper_page(paper: PaperPage, path: Path, *, versions: Mapping[str, str], date: str, seed: int) -> None:
     """Write the paper's pictures alone as one offline HTML file.
 
     Raises

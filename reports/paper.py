@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,8 @@ from properties.limits import TOLERANCE
 from properties.paper import PaperPage
 from properties.settling import Settled
 from properties.verdict import Verdict
-from reports.answers import Answer, answer_to
+from reports.answers import Answer, answer_to, method_of
+from reports.drawing import power_label
 from reports.figure_panels import film_figure, panel_figure
 from reports.figure_settled import data_figure, margin_figure, region_figure, unit_margins
 from reports.page import Drawing, Link, Table
@@ -26,6 +28,7 @@ class SettledPage:
 
     id: str
     title: str
+    outcome: str
     reason: str
     facts: list[tuple[str, str]]
     sequences: Table
@@ -75,7 +78,7 @@ def _claim_page(key: str, paper: PaperPage, verdicts: Sequence[Verdict]) -> Clai
     own = [verdict for verdict in verdicts if verdict.theorem.id in wanted]
     # Runs that settled elsewhere are shown where their theorem is on trial.
     elsewhere = [(v, settled) for v in own for settled in paper.settled.get(v.theorem.id, [])]
-    names = {v.theorem.id: v.theorem.title.split(": ")[-1].split(" from ")[0] for v in own}
+    names = {v.theorem.id: method_of(v.evidence) for v in own}
     beyond = [run for run in paper.beyond if run.theorem in names]
     return ClaimPage(
         claim.key,
@@ -107,6 +110,7 @@ def _settled_page(verdict: Verdict, settled: Settled) -> SettledPage:
     return SettledPage(
         verdict.theorem.id,
         verdict.theorem.title,
+        run.outcome.capitalize(),
         settled.reason[:1].upper() + settled.reason[1:],
         facts,
         _sequence_table(settled),
@@ -126,7 +130,7 @@ def _sequence_table(settled: Settled) -> Table:
                 str(i + 1),
                 f"{int(o) + 1}",
                 f"{favourite + 1}",
-                number(float(settled.end.attention[i, o])),
+                power_label(float(settled.end.log_optimal[i]) / math.log(10.0)),
                 fixed(min(margin for j, _, margin in margins if j == i), 3),
                 percent(float(settled.end.shares[i])),
                 "lost" if i in settled.lost else "kept",
@@ -139,6 +143,6 @@ def _sequence_table(settled: Settled) -> Table:
         "Attention on the optimal",
         "Smallest margin of W/‖W‖",
         "Share of the pull",
-        "Optimal token",
+        "In the end",
     )
     return Table("The sequences at the end of the run", head, tuple(rows), frozenset({6}))

@@ -14,10 +14,14 @@ from reports.drawing import power_label
 from reports.figures import figure_of
 from reports.page import Drawing, Mark, Table
 from reports.tables import outcome_counts, seen_tables
-from reports.words import count, percent
+from reports.words import percent
 
 #: Tokens beyond which the report shows only the first ones; the saved counterexample has all.
 SHOWN_TOKENS, SHOWN_COORDINATES, SHOWN_REASONS = 60, 16, 12
+_CAPTIONS = {
+    "pointwise": "The run that breaks the claim, with proved enclosures of both sides",
+    "limit": "The run that never arrives, and what is proved of it",
+}
 #: Names under which a run's settings are shown, by attribute, for those that it has.
 _SETTINGS = {
     "rule": "Step rule",
@@ -28,6 +32,11 @@ _SETTINGS = {
     "eta_u": "First step length of u",
     "power_W": "Power by which W's steps shrink",
     "power_u": "Power by which u's steps shrink",
+}
+#: Further looks that some kinds of evidence count.
+_EFFORTS = {
+    "repeats": "Runs looked at again, ten times as long",
+    "searched": "Further datasets searched for traps",
 }
 
 
@@ -122,10 +131,10 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
             ("Informative share of the steps", percent(evidence.informative_share)),
         ]
     elif evidence.certified:
-        facts.append(("Events decided in ball arithmetic", f"{evidence.certified:,}"))
-    repeats = getattr(evidence, "repeats", 0)
-    if repeats:
-        facts.append(("Looked at again ten times as long", count(repeats, "run")))
+        facts.append(("Decided in ball arithmetic", f"{evidence.certified:,}"))
+    for name, words in _EFFORTS.items():
+        if number := getattr(evidence, name, 0):
+            facts.append((words, f"{number:,}"))
     return [
         *facts,
         ("Time", f"{evidence.seconds:.2f} s"),
@@ -171,10 +180,7 @@ def _counterexample(found: Counterexample, command: str | None) -> dict[str, Any
     configuration = {
         **run_settings(run),
         "Start": "W_0 = 0" if start is None else "W_0 as below",
-        "Broken at step": str(found.step),
-        **({} if found.onset is None else {"Onset t0 of accumulated observables": str(found.onset)}),
-        "Smaller side": found.small,
-        "Larger side": found.large,
+        **_broken(found),
         "Precision": f"{found.precision} bits",
         "Instance": instance.id,
     }
@@ -184,6 +190,7 @@ def _counterexample(found: Counterexample, command: str | None) -> dict[str, Any
         for t in range(data.T)
     ]
     return {
+        "caption": _CAPTIONS.get(found.theorem.kind, _CAPTIONS["pointwise"]),
         "size": f"{data.n} × {data.T} × {data.d}",
         "configuration": configuration,
         "coordinates": min(data.d, SHOWN_COORDINATES),
@@ -195,6 +202,14 @@ def _counterexample(found: Counterexample, command: str | None) -> dict[str, Any
         "weights": [] if start is None else [_numbers(row) for row in start[:SHOWN_COORDINATES]],
         "command": command,
     }
+
+
+def _broken(found: Counterexample) -> dict[str, str]:
+    """Where the claim fails, and what balls show of both sides there."""
+    if found.theorem.kind == "limit":
+        return {"Certified at step": str(found.step), "Shown": found.small, "Against": found.large}
+    onset = {} if found.onset is None else {"Onset t0 of accumulated observables": str(found.onset)}
+    return {"Broken at step": str(found.step), **onset, "Smaller side": found.small, "Larger side": found.large}
 
 
 def run_settings(run: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ from properties.limits import LimitEvidence
 from properties.orders import OrderEvidence, OrderRun
 from properties.panels import METHODS
 from properties.probability import ProbabilityEvidence
-from properties.verdict import Evidence, PointwiseEvidence
+from properties.verdict import Evidence
 from reports.figure_limit import OUTCOMES as LIMIT_OUTCOMES
 from reports.page import Table
 from reports.words import fixed, interval, number, plain
@@ -45,8 +45,6 @@ def seen_tables(evidence: Evidence) -> list[Table]:
             return [outcomes_of_pairs(evidence)]
         case ProbabilityEvidence() if evidence.tallies:
             return [draws_by_claim(evidence)]
-        case PointwiseEvidence():
-            return []
     return []
 
 
@@ -64,10 +62,12 @@ def slowest_by_family(evidence: OrderEvidence) -> Table:
     claim = evidence.theorem.claim
     assert isinstance(claim, Order)
     rows = tuple(
-        (run.source, interval(run.exponent), fixed(run.claimed.slope), run.outcome) for run in slowest_runs(evidence)
+        (run.source, interval(run.exponent), fixed(run.claimed.slope), run.outcome)
+        for run in slowest_runs(evidence)
     )
     caption = f"Slowest run of each family: {plain(claim.quantity)} as a power of {evidence.clock}"
-    return Table(caption, ("Family", "Exponent (95 % interval)", "Claimed", "Ratio to the rate"), rows, frozenset({3}))
+    head = ("Family", "Exponent (95 % interval)", "Claimed", "Ratio to the rate")
+    return Table(caption, head, rows, frozenset({3}))
 
 
 def outcomes_by_family(evidence: LimitEvidence) -> Table:

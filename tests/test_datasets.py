@@ -21,6 +21,8 @@ from properties.datasets import FAMILIES, Family
 from properties.starts import wrong_selection
 from tests.facts import gaps_of, nearly_orthogonal, non_negatively_correlated, weakly_correlated
 
+#: Families whose dimension follows from the numbers of sequences and tokens.
+OWN_DIMENSION = ("near-orthogonal", "signal-plus-noise", "orthogonal-optimum")
 #: Families about several sequences, which have no member with one.
 PLURAL = ("opposed", "weakly-correlated")
 
@@ -50,6 +52,7 @@ SIMPLEST: dict[str, tuple[Any, Any, Any, Any]] = {
         None,
     ),
     "decoy": ([[[0, 1], [-0.25, -4], [-0.5, 0]]], [1], [4, 0], None),
+    "orthogonal-optimum": ([[[1, 1, 0, 0], [0, 0, 0, 0]]], [1], [0, 1, 0, 0], None),
     "weakly-correlated": (
         [[[2**-5, 1, 1], [0, 0, 1]], [[2**-5, 1, 1], [0, 1, 0]]],
         [1, 1],
@@ -155,14 +158,14 @@ def test_labels_optimal_tokens_and_sizes_vary(family: Family) -> None:
     members = sample(family)
     assert {label for dataset in members for label in dataset.y} == {-1.0, 1.0}
     assert any(o == 0 for dataset in members for o in dataset.optimal)
-    assert any(o > 0 for dataset in members for o in dataset.optimal)
-    largest_T = 3 if family.name == "well-conditioned" else 4
+    assert any(o > 0 for dataset in members for o in dataset.optimal) or family.name == "orthogonal-optimum"
+    largest_T = {"well-conditioned": 3, "orthogonal-optimum": 2}.get(family.name, 4)
     assert {dataset.T for dataset in members} == set(range(family.least.T, largest_T + 1))
     assert {dataset.n for dataset in members} == set(range(2 if family.name in PLURAL else 1, 5))
     dimensions = {dataset.d for dataset in members}
     if family.name == "crowded":
         assert dimensions == {1, 2}
-    elif family.name not in ("near-orthogonal", "signal-plus-noise"):
+    elif family.name not in OWN_DIMENSION:
         assert dimensions == set(range(family.least.d, 6))
 
 
@@ -182,7 +185,7 @@ def test_maxima_are_respected(family: Family) -> None:
     @given(family.datasets(max_n=sizes.n, max_T=sizes.T, max_d=sizes.d))
     def check(dataset: TokenDataset) -> None:
         assert (dataset.n, dataset.T) == (sizes.n, sizes.T)
-        if family.name not in ("near-orthogonal", "signal-plus-noise"):
+        if family.name not in OWN_DIMENSION:
             assert dataset.d == sizes.d
 
     check()
