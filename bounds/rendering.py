@@ -181,7 +181,8 @@ _LETTERS = {
 }  # fmt: skip
 _SIGNS = {"+": "+", "-": "−", "/": "/", ",": ",", "<": "<", ">": ">", "=": "=", r"\le": "≤", r"\leq": "≤",
           r"\ge": "≥", r"\geq": "≥", r"\ne": "≠", r"\neq": "≠", r"\to": "→",
-          ":": ":", r"\star": "⋆", r"\top": "⊤", r"\cdot": "⋅", r"\times": "×", "…": "…", r"\dots": "…"}  # fmt: skip
+          ":": ":", r"\star": "⋆", r"\top": "⊤", r"\cdot": "⋅", r"\times": "×", "…": "…",
+          r"\dots": "…"}  # fmt: skip
 _OPENING = {"(": "(", "[": "[", r"\langle": "⟨", r"\lVert": "‖", r"\lvert": "|"}
 _CLOSING = {")": ")", "]": "]", r"\rangle": "⟩", r"\rVert": "‖", r"\rvert": "|"}
 _FUNCTIONS = {r"\min": "min", r"\max": "max", r"\log": "log", r"\cos": "cos", r"\exp": "exp"}
