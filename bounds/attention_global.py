@@ -19,17 +19,9 @@ from bounds.assumptions import (
     WeakNegativeCorrelation,
     ZeroInit,
 )
-from bounds.attention import (
-    GD_SETTINGS,
-    PAPER,
-    derived,
-    gd_rate,
-    linear_rate,
-    master_bound,
-    ngd_direction_bound,
-    norm_ceiling,
-    small_step,
-)
+from bounds.attention import PAPER, derived, master_bound
+from bounds.attention_gd import GD_SETTINGS, gd_rate, norm_ceiling
+from bounds.attention_ngd import linear_rate, ngd_direction_bound, small_step
 from bounds.notation import (
     B,
     Delta_max,

@@ -21,7 +21,10 @@ from bounds.assumptions import (
     WeakNegativeCorrelation,
     ZeroInit,
 )
-from bounds.attention import GD_SETTINGS, NGD_PC, PAPER, POLYAK_PC, derived
+from bounds.attention import PAPER, derived
+from bounds.attention_gd import GD_SETTINGS
+from bounds.attention_ngd import NGD_PC
+from bounds.attention_polyak import POLYAK_PC
 from bounds.claims import Order, Sooner, Tends
 from bounds.notation import T, direction_gap, leak_max, loss_gap, norm, s_min, t
 from bounds.theorem import ATTENTION, Conjecture, Reported, Status, Theorem

@@ -9,13 +9,27 @@ import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bounds import attention, attention_global, attention_path, attention_rates, data, joint, joint_rates
+from bounds import (
+    attention,
+    attention_gd,
+    attention_global,
+    attention_ngd,
+    attention_path,
+    attention_polyak,
+    attention_rates,
+    data,
+    joint,
+    joint_rates,
+)
 from bounds.language import InvalidClaim
 from bounds.theorem import Theorem
 
 #: Every built-in theorem, in the order of docs/theory.md.
 THEOREMS: tuple[Theorem, ...] = (
     *attention.THEOREMS,
+    *attention_ngd.THEOREMS,
+    *attention_polyak.THEOREMS,
+    *attention_gd.THEOREMS,
     *attention_global.THEOREMS,
     *attention_path.THEOREMS,
     *attention_rates.THEOREMS,

@@ -247,6 +247,13 @@ slope_ratio = _declare(
     above=1,
     positive=True,
 )
+slope_min = _declare(
+    "slope_min",
+    r"\min_i\lvert\ell'(\gamma_{i,o})\rvert",
+    "smallest loss slope at the optimum",
+    "dataset",
+    positive=True,
+)
 path_loss_gap = _declare(
     "path_loss_gap",
     r"L(r_t\hat W)-L^{\star}",

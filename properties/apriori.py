@@ -135,3 +135,8 @@ def slope_ratio(geometry: Geometry, loss: str) -> arb:
     n = geometry.dataset.n
     deepest = max(max(row) for row in geometry.dataset.exact_gaps)
     return _log_slope_ratio(geometry, loss, [deepest] * n, [fmpq(1)] * n).exp()
+
+
+def least_slope(geometry: Geometry, loss: str) -> arb:
+    """min_i |ℓ'(γ_io)|."""
+    return -largest([-_slope(score, loss) for score in _best(geometry)])

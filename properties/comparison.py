@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from bounds import StepAtMost
-from bounds.attention import GD_SETTINGS
+from bounds.attention_gd import GD_SETTINGS
 from bounds.claims import Sooner
 from models.attention import Geometry, train
 from models.dataset import TokenDataset

@@ -30,9 +30,9 @@ def orthogonal_optimum(draw: st.DrawFn, limits: Sizes) -> TokenDataset:
     shared = draw(st.sampled_from((1.0, 0.5, 2.0)))
     n = drawn.n
     d = n + 3
-    # whole multiples of b, the least of which meets NO(1)
-    least = math.ceil(math.sqrt(max(n - 1, 0)))
-    size = shared * np.maximum(least, 1.0) * np.ceil(pick(POSITIVE, drawn.size))
+    # powers of two, so that scores and gaps are exact; the least of them meets NO(1)
+    least = 2.0 ** math.ceil(math.log2(max(n - 1, 1)) / 2)
+    size = shared * least * np.ceil(pick(POSITIVE, drawn.size))
     X, u = np.zeros((n, 2, d)), np.zeros(d)
     X[:, 0, 0] = shared
     X[np.arange(n), 0, 1 + np.arange(n)] = size

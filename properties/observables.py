@@ -21,6 +21,7 @@ from properties.apriori import (
     Undefined,
     attention_floor,
     global_lambda,
+    least_slope,
     length_bound,
     nonnegative_lambda,
     run_number,
@@ -203,6 +204,7 @@ _FLOAT: dict[str, Callable[[Measurement], BallArray]] = {
     "delta_bar": lambda m: _ball(length_bound(m.instance, m.geometry)),
     "s_floor": lambda m: _scaled(attention_floor(m.instance, m.geometry)),
     "Lambda_global": lambda m: _ball(global_lambda(m.instance, m.geometry)),
+    "slope_min": lambda m: _scaled(least_slope(m.geometry, m.instance.run.loss)),
     "slope_ratio": lambda m: _scaled(slope_ratio(m.geometry, m.instance.run.loss)),
     "norm": lambda m: m.linear("norm", m.norm_error * m.trajectory.column("norm")),
     "alignment": _alignment,
@@ -367,6 +369,7 @@ _CONSTANT: dict[str, Callable[[ExactSetting], arb]] = {
     "delta_bar": lambda s: length_bound(s.instance, s.geometry),
     "s_floor": lambda s: attention_floor(s.instance, s.geometry),
     "Lambda_global": lambda s: global_lambda(s.instance, s.geometry),
+    "slope_min": lambda s: least_slope(s.geometry, s.instance.run.loss),
     "slope_ratio": lambda s: slope_ratio(s.geometry, s.instance.run.loss),
 }
 

@@ -34,7 +34,7 @@ from bounds import (
     s_min,
     s_min_run,
 )
-from bounds.attention import GD, norm_ceiling
+from bounds.attention_gd import GD, norm_ceiling
 from bounds.attention_global import DROPPED, GLOBAL, INVARIANT, NGD
 from bounds.attention_global import GD as GLOBAL_GD
 from models.attention import Geometry, train

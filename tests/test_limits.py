@@ -90,10 +90,9 @@ def test_friendly_data_hold_no_trap() -> None:
 
 def test_a_trap_needs_its_conditions() -> None:
     """The same data with the gaps exchanged (T4 fails), and with the opposition halved (T2 fails)."""
-    X, _, _ = TRAPS["A"]
-    exchanged = TokenDataset(X, [1, 1], [1.0, -38.0, 0.0])
+    exchanged = TokenDataset(trap_data("A").X, [1, 1], [1.0, -38.0, 0.0])
     assert find_trap(Instance(exchanged, Run("ngd", "logistic", 0, eta=0.25))) is None
-    weaker = TokenDataset([X[0], [[0, 0, 1], [0.5, -1, 1]]], [1, 1], [40, 81, 0])
+    weaker = TokenDataset([[[0, 0, 1], [-1, 0, 1]], [[0, 0, 1], [0.5, -1, 1]]], [1, 1], [40, 81, 0])
     assert find_trap(Instance(weaker, Run("ngd", "logistic", 0, eta=0.25))) is None
 
 
@@ -152,7 +151,7 @@ def test_tiny_margins_are_not_taken_for_a_wrong_limit() -> None:
 
 
 def test_extrapolation_is_exact_for_its_model() -> None:
-    t = 2.0 ** np.arange(8, 15)
+    t = np.exp2(np.arange(8.0, 15.0))
     assert extrapolate(Windows(t, 0.3 + 0.7 / np.log(t))) == pytest.approx(0.3)
 
 

@@ -43,8 +43,8 @@ from properties.verdict import Verdict
 GUESS = Conjecture(source="planted")
 
 
-def feasibility(at_least: Rational | int, domain: object = None) -> Theorem:
-    return Theorem("planted.d1", "planted", DATA, [], Likely(feasible >= 1, at_least), GUESS, domain=domain)  # type: ignore[arg-type]
+def feasibility(at_least: Rational | int, domain: Rational | None = None) -> Theorem:
+    return Theorem("planted.d1", "planted", DATA, [], Likely(feasible >= 1, at_least), GUESS, domain=domain)
 
 
 def verdict_on(theorem: Theorem, seed: int = 0) -> Verdict:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import PositiveCoefficients, Rule, Separable, StepAtMost, Theorem, ZeroInit
-from bounds.attention import FACTS, NGD
+from bounds.attention import FACTS
 from bounds.attention_global import DROPPED
+from bounds.attention_ngd import NGD
 from bounds.attention_path import PATH
 from models.attention import Geometry, train, weights_at
 from models.dataset import Array, TokenDataset
