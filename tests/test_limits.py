@@ -92,7 +92,7 @@ def test_a_trap_needs_its_conditions() -> None:
     """The same data with the gaps exchanged (T4 fails), and with the opposition halved (T2 fails)."""
     exchanged = TokenDataset(trap_data("A").X, [1, 1], [1.0, -38.0, 0.0])
     assert find_trap(Instance(exchanged, Run("ngd", "logistic", 0, eta=0.25))) is None
-    weaker = TokenDataset([[[0, 0, 1], [-1, 0, 1]], [[0, 0, 1], [0.5, -1, 1]]], [1, 1], [40, 81, 0])
+    weaker = TokenDataset([[[0.0, 0, 1], [-1.0, 0, 1]], [[0.0, 0, 1], [0.5, -1, 1]]], [1, 1], [40.0, 81, 0])
     assert find_trap(Instance(weaker, Run("ngd", "logistic", 0, eta=0.25))) is None
 
 
