@@ -7,14 +7,13 @@ operation through the claim, so a comparison inside the budget is seen to be und
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 
 import numpy as np
 from flint import arb, fmpq
 from numpy.typing import ArrayLike, NDArray
-
-from models.dyadic import nearest_float
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -23,6 +22,7 @@ BoolArray = NDArray[np.bool_]
 _EPS = 2.0**-52
 _LN2_HIGH = 6.93147180369123816490e-01  # ln 2 split so that k · high is exact for |k| < 2^20
 _LN2_LOW = 1.90821492927058770002e-10
+_LARGEST_EXPONENT = 1 << 39
 _NEVER = np.int64(-(1 << 40))  # exponent of an exact zero: below every other
 _LARGEST_ARGUMENT = 2.0**30  # beyond this, exp's argument no longer fits the split of ln 2
 Scalar = int | fmpq | arb
@@ -103,9 +103,8 @@ class BallArray:
         b, rb = _shifted(right, top)
         mid = a + b
         # The two-sum gives the rounding error itself, so exact numbers stay exact: t ≥ 10 holds at t = 10.
-        rad = (ra + rb) * (1 + 4 * _EPS) + np.abs(_sum_error(a, b, mid))
-        lost = (self.exp2 < top - 1000) & (self.mid != 0.0) | (right.exp2 < top - 1000) & (right.mid != 0.0)
-        return BallArray(mid, rad + np.where(lost, 2.0**-990, 0.0), top)
+        rad = (ra + rb + np.abs(_sum_error(a, b, mid))) * (1 + 4 * _EPS)
+        return BallArray(mid, rad + _lost(self, right, top), top)
 
     def __radd__(self, other: Scalar) -> BallArray:
         return self + other
@@ -197,15 +196,45 @@ class BallArray:
 
 
 def lift(value: BallArray | Scalar) -> BallArray:
-    """A number as a ball that contains it."""
+    """A number as a ball that contains it, whatever its size; a dyadic number of 53 bits stays exact."""
     if isinstance(value, BallArray):
         return value
     if isinstance(value, arb):
-        mid = float(value.mid())
-        return BallArray.of(mid, float(value.rad().upper()) + 4 * _EPS * abs(mid))
-    number = nearest_float(fmpq(value))
-    exact = np.isfinite(number) and fmpq(*float(number).as_integer_ratio()) == value
-    return BallArray.of(number, 0.0 if exact else _EPS * abs(number))
+        return _of_arb(value)
+    number = fmpq(value)
+    p, q = int(number.p), int(number.q)
+    k = p.bit_length() - q.bit_length()
+    mid = (p << max(-k, 0)) / (q << max(k, 0))  # Python divides integers with one rounding
+    exact = fmpq(*mid.as_integer_ratio()) * fmpq(2) ** k == number
+    return _single(mid, 0.0 if exact else _EPS * abs(mid), k)
+
+
+def _of_arb(value: arb) -> BallArray:
+    if not value.is_finite():
+        return _single(np.nan, np.inf, 0)
+    mid, exponent, error = _mantissa(value.mid())
+    rad, place, _ = _mantissa(arb(value.rad()))  # thirty bits: not rounded
+    top = max((e for m, e in ((mid, exponent), (rad, place)) if m), default=0)
+    if abs(top) > _LARGEST_EXPONENT:
+        return _single(np.nan, np.inf, 0)
+    # The smaller one may fall out of float64's range below the larger: 2^-890 covers that.
+    whole = math.ldexp(mid, max(exponent - top, -1100)) if mid else 0.0
+    around = math.ldexp(rad, max(place - top, -1100)) if rad else 0.0
+    lost = (mid and exponent < top - 900) or (rad and place < top - 900)
+    around = around * (1 + 4 * _EPS) + (2.0**-890 if lost else 0.0) + error * abs(whole)
+    return _single(whole, around, top)
+
+
+def _mantissa(value: arb) -> tuple[float, int, float]:
+    """An exact ball as a float of size 1/2 to 1 times a power of two, and the relative error of that float."""
+    integer, exponent = value.man_exp()
+    size = int(abs(integer)).bit_length()
+    odd = size - (int(integer) & -int(integer)).bit_length() + 1 if integer else 0
+    return int(integer) / (1 << size), int(exponent) + size, 0.0 if odd <= 53 else _EPS
+
+
+def _single(mid: float, rad: float, exp2: int) -> BallArray:
+    return BallArray(np.asarray(mid, dtype=np.float64), np.asarray(rad), np.asarray(exp2, dtype=np.int64))
 
 
 def largest(first: BallArray | Scalar, second: BallArray | Scalar) -> BallArray:
@@ -215,7 +244,7 @@ def largest(first: BallArray | Scalar, second: BallArray | Scalar) -> BallArray:
     x, rx = _shifted(a, top)
     y, ry = _shifted(b, top)
     # Whichever midpoint is larger, the true maximum is within the larger radius of it.
-    return BallArray(np.maximum(x, y), np.maximum(rx, ry) + 2.0**-1000, top)
+    return BallArray(np.maximum(x, y), np.maximum(rx, ry) * (1 + 4 * _EPS) + _lost(a, b, top), top)
 
 
 def difference_sign(large: BallArray, small: BallArray) -> tuple[BoolArray, BoolArray]:
@@ -228,6 +257,14 @@ def _shifted(ball: BallArray, top: IntArray) -> tuple[FloatArray, FloatArray]:
     with np.errstate(all="ignore"):
         shift = np.clip(ball.exp2 - top, -1100, 0).astype(np.int32)
         return np.ldexp(ball.mid, shift), np.ldexp(ball.rad, shift)
+
+
+def _lost(first: BallArray, second: BallArray, top: IntArray) -> FloatArray:
+    """What `_shifted` may drop of a number far below the other: 0 where it drops nothing, so exact stays exact."""
+    dropped = np.zeros(np.shape(top), dtype=np.bool_)
+    for ball in (first, second):
+        dropped = dropped | (ball.exp2 < top - 900) & ((ball.mid != 0.0) | (ball.rad != 0.0))
+    return np.where(dropped, 2.0**-890, 0.0)
 
 
 def _sum_error(a: FloatArray, b: FloatArray, total: FloatArray) -> FloatArray:

@@ -114,6 +114,9 @@ class ComparisonEvidence(Evidence):
         if pair.outcome == NEITHER:
             self.pass_over(f"neither method reaches it within {runner.steps} steps")
             return
+        if pair.outcome == BOTH:
+            self.pass_over("both methods reach it at the same step")
+            return
         self.instances += 1
         self.sources[source] += 1
         self.outcomes[pair.outcome] += 1
@@ -127,17 +130,12 @@ class ComparisonEvidence(Evidence):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Exact interval for the probability that the first method is sooner, where there is a difference."""
-        return exact_interval(self.outcomes[FIRST], self.untied)
-
-    @property
-    def untied(self) -> int:
-        """Datasets on which one method is sooner than the other."""
-        return self.outcomes[FIRST] + self.outcomes[SECOND]
+        """Exact interval for the probability that the first method is sooner, of datasets that tell them apart."""
+        return exact_interval(self.outcomes[FIRST], len(self.pairs))
 
     @property
     def verdict(self) -> str:
-        if not self.untied:
+        if not self.pairs:
             return VACUOUS_VERDICT
         low, high = self.interval
         if high < 0.5:
@@ -156,9 +154,9 @@ class ComparisonEvidence(Evidence):
 
     @property
     def measured(self) -> str:
-        if not self.untied:
+        if not self.pairs:
             return "–"
-        return f"sooner {self.outcomes[FIRST]}/{self.untied}, ×{self.median_ratio:.3g}"
+        return f"sooner {self.outcomes[FIRST]}/{len(self.pairs)}, ×{self.median_ratio:.3g}"
 
     @property
     def sentence(self) -> str:
@@ -166,16 +164,13 @@ class ComparisonEvidence(Evidence):
         assert isinstance(claim, Sooner)
         if not self.pairs:
             return self.why_vacuous()
-        if not self.untied:
-            return f"Says nothing here: both reach it at the same step on all {len(self.pairs)} datasets"
         low, high = self.interval
         censored = sum(p.second is None for p in self.pairs)
         late = f", {claim.second} not at all within {self.last_step} steps on {censored}" if censored else ""
-        tied = f"; both at the same step on {self.outcomes[BOTH]} more" if self.outcomes[BOTH] else ""
         word = {CONSISTENT: "Consistent", EVIDENCE_AGAINST: "Evidence against"}.get(self.verdict, "Open")
         return (
-            f"{word}: {claim.first} is sooner than {claim.second} on {self.outcomes[FIRST]} of {self.untied} "
-            f"datasets{late} (probability {low:.2f} to {high:.2f} at {CONFIDENCE:.0%} confidence{tied}); the "
+            f"{word}: {claim.first} is sooner than {claim.second} on {self.outcomes[FIRST]} of {len(self.pairs)} "
+            f"datasets{late} (probability {low:.2f} to {high:.2f} at {CONFIDENCE:.0%} confidence); the "
             f"median ratio of hitting times is {self.median_ratio:.3g}"
         )
 
@@ -183,7 +178,6 @@ class ComparisonEvidence(Evidence):
         return {
             "first_sooner": self.outcomes[FIRST],
             "second_sooner": self.outcomes[SECOND],
-            "same_step": self.outcomes[BOTH],
-            "interval": list(self.interval) if self.untied else None,
+            "interval": list(self.interval) if self.pairs else None,
             "median_ratio": self.median_ratio,
         }

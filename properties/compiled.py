@@ -125,6 +125,8 @@ def _power(base: Any, exponent: Any) -> Any:
 def _maximum(first: Any, second: Any) -> Any:
     if isinstance(first, BallArray) or isinstance(second, BallArray):
         return largest(first, second)
+    if isinstance(first, int | fmpq) and isinstance(second, int | fmpq):
+        return max(first, second)
     return _number(first).max(_number(second))
 
 

@@ -46,6 +46,9 @@ REACHED, APPROACHING, TRAPPED, SETTLED_ELSEWHERE, UNMOVED, UNCLEAR = (
     "still at its start",
     "unclear",
 )
+#: Of a dataset that was only searched for a trap, without training.
+NO_TRAP = "no trap found"
+_PLACES = 150  # such datasets kept, of each kind
 _STILL = 0.8  # a distance whose extrapolation keeps this share of it is not on its way to zero
 
 
@@ -165,6 +168,7 @@ class LimitEvidence(Evidence):
     runs: list[LimitRun] = field(default_factory=list)
     repeats: int = 0
     searched: int = 0  # datasets looked through for traps only, without training
+    places: list[tuple[Any, str]] = field(default_factory=list)  # some of them, and what was found
 
     def add(self, measurement: Measured, source: str, repeat: Repeat, seed: int = 0) -> None:
         """Measure a run; where it has settled elsewhere, once more in a longer run, made by ``repeat``.
@@ -197,6 +201,17 @@ class LimitEvidence(Evidence):
             self.counterexample = limit_counterexample(self.theorem, finding)
         return True
 
+    def search(self, instance: Instance, geometry: Geometry, source: str, seed: int) -> None:
+        """Look for a trap on a dataset that is not trained on."""
+        self.searched += 1
+        found = self.try_trap(instance, geometry, source, seed)
+        self.keep_place(instance, TRAPPED if found else NO_TRAP)
+
+    def keep_place(self, instance: Instance, outcome: str) -> None:
+        """Keep a searched dataset, while there are not enough of its kind."""
+        if sum(known == outcome for _, known in self.places) < _PLACES:
+            self.places.append((instance, outcome))
+
     def _again(self, run: LimitRun, measurement: Measured, source: str, repeat: Repeat) -> LimitRun:
         if self.repeats >= REPEATS:
             return replace(run, outcome=UNCLEAR)
@@ -212,6 +227,8 @@ class LimitEvidence(Evidence):
         self.runs += other.runs
         self.repeats += other.repeats
         self.searched += other.searched
+        for instance, outcome in other.places:
+            self.keep_place(instance, outcome)
 
     @property
     def infinite(self) -> bool:

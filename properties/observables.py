@@ -12,7 +12,6 @@ from flint import arb, fmpq
 
 from models.attention import Geometry
 from models.dataset import Array
-from models.dyadic import nearest_float
 from models.instance import Instance
 from models.path import log_path_gaps, path_gap
 from models.replay import BallState, ExactSetting, largest, total
@@ -27,7 +26,7 @@ from properties.apriori import (
     run_number,
     slope_ratio,
 )
-from properties.balls import BallArray
+from properties.balls import BallArray, lift
 
 __all__ = ["MEASURED", "ExactMeasurement", "Measurement", "Undefined", "exact", "smallest"]
 
@@ -111,7 +110,7 @@ class Measurement:
 
 def exact(value: fmpq) -> BallArray:
     """A rational constant."""
-    return BallArray.of(nearest_float(value), _EPS * abs(nearest_float(value)))
+    return lift(value)
 
 
 def _gamma(geometry: Geometry) -> float:
@@ -131,11 +130,6 @@ def _onset_value(measurement: Measurement, column: str) -> BallArray:
 def _at_start(measurement: Measurement, name: str) -> BallArray:
     balls = measurement[name]
     return BallArray(balls.mid[0], balls.rad[0], balls.exp2[0])
-
-
-def _ball(value: arb) -> BallArray:
-    mid = float(value.mid())
-    return BallArray.of(mid, float(value.rad().upper()) + 4 * _EPS * abs(mid))
 
 
 def _scaled(value: arb) -> BallArray:
@@ -200,10 +194,10 @@ _FLOAT: dict[str, Callable[[Measurement], BallArray]] = {
     "Delta_max": lambda m: exact(max(max(row) for row in m.instance.dataset.exact_gaps)),
     "Delta_min": lambda m: exact(min(min(row) for row in m.instance.dataset.exact_gaps)),
     "score_min": lambda m: exact(min(max(row) for row in m.instance.dataset.exact_scores)),
-    "Lambda_apriori": lambda m: _ball(nonnegative_lambda(m.geometry, m.instance.run.loss)),
-    "delta_bar": lambda m: _ball(length_bound(m.instance, m.geometry)),
+    "Lambda_apriori": lambda m: lift(nonnegative_lambda(m.geometry, m.instance.run.loss)),
+    "delta_bar": lambda m: lift(length_bound(m.instance, m.geometry)),
     "s_floor": lambda m: _scaled(attention_floor(m.instance, m.geometry)),
-    "Lambda_global": lambda m: _ball(global_lambda(m.instance, m.geometry)),
+    "Lambda_global": lambda m: lift(global_lambda(m.instance, m.geometry)),
     "slope_min": lambda m: _scaled(least_slope(m.geometry, m.instance.run.loss)),
     "slope_ratio": lambda m: _scaled(slope_ratio(m.geometry, m.instance.run.loss)),
     "norm": lambda m: m.linear("norm", m.norm_error * m.trajectory.column("norm")),

@@ -21,10 +21,9 @@ EXPLAINED_STEPS = 2**14
 
 @dataclass(frozen=True, eq=False)
 class Beyond:
-    """One run of a limit claim, placed by how far its data lie beyond condition WC (log10; −∞: no correlation)."""
+    """Data of a limit claim, placed by how far they lie beyond condition WC (log10; −∞: no correlation)."""
 
     theorem: str
-    source: str
     beyond: float
     outcome: str
 
@@ -48,10 +47,11 @@ def paper_page(evidence: Sequence[Evidence], seed: int = 0, steps: int = STEPS) 
         if elsewhere:
             page.settled[body.theorem.id] = [explain(run) for run in elsewhere[:EXPLAINED]]
         if body.theorem.id.startswith("attention.equal-scores"):
-            for run in body.runs:
-                place = beyond_condition(run.instance, Geometry(run.instance.dataset))
+            ended = [(run.instance, run.outcome) for run in body.runs]
+            for instance, outcome in [*ended, *body.places]:
+                place = beyond_condition(instance, Geometry(instance.dataset))
                 if place is not None:
-                    page.beyond.append(Beyond(body.theorem.id, run.source, place, run.outcome))
+                    page.beyond.append(Beyond(body.theorem.id, place, outcome))
     return page
 
 

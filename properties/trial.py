@@ -246,9 +246,7 @@ def _search_traps(unit: TrapUnit) -> Evidence:
     @seed(unit.seed)
     @given(unit.setting.instances(unit.family, 0))
     def look(instance: Any) -> None:
-        body.searched += 1
-        if body.counterexample is None:
-            body.try_trap(instance, tools(unit.theorem.system).geometry(instance), unit.family.name, unit.seed)
+        body.search(instance, tools(unit.theorem.system).geometry(instance), unit.family.name, unit.seed)
 
     look()
     body.seconds += time.perf_counter() - started

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bounds.claims import Order, Sooner
 from bounds.notation import leak_max
-from properties.comparison import BOTH, FIRST, SECOND, ComparisonEvidence
+from properties.comparison import FIRST, SECOND, ComparisonEvidence
 from properties.limits import REACHED, SETTLED_ELSEWHERE, TRAPPED, LimitEvidence
 from properties.orders import OrderEvidence, OrderRun
 from properties.panels import METHODS
@@ -267,11 +267,10 @@ def _racers(body: ComparisonEvidence) -> str:
 def _race(body: ComparisonEvidence) -> str:
     claim = _sooner(body)
     first, second = METHODS[claim.first], METHODS[claim.second]
-    tied = f" (at the same step on {body.outcomes[BOTH]} more)" if body.outcomes[BOTH] else ""
     word = "Consistent" if body.verdict == CONSISTENT else "Evidence against"
     return (
         f"{word}: {first} reaches {plain(claim.event)} sooner than {second} on {body.outcomes[FIRST]} of "
-        f"{count(body.untied, 'dataset')} that tell them apart{tied}; the median ratio of "
+        f"{count(len(body.pairs), 'dataset')} that tell them apart; the median ratio of "
         f"{second}'s hitting time to {first}'s is {number(body.median_ratio or 1)}."
     )
 
@@ -279,21 +278,20 @@ def _race(body: ComparisonEvidence) -> str:
 def _races_table(compared: Sequence[ComparisonEvidence]) -> Table:
     rows = []
     for body in compared:
-        low, high = body.interval if body.untied else (0.0, 1.0)
+        low, high = body.interval if body.pairs else (0.0, 1.0)
         rows.append(
             (
                 _racers(body),
                 str(body.outcomes[FIRST]),
                 str(body.outcomes[SECOND]),
-                str(body.outcomes[BOTH]),
                 f"{fixed(low)} to {fixed(high)}",
                 f"×{number(body.median_ratio or float('nan'))}",
                 Mark.of(body.verdict),
             )
         )
-    head = ("Race", "First sooner", "Second sooner", "Same step", "P(first sooner)", "Median ratio", "Verdict")
+    head = ("Race", "First sooner", "Second sooner", "P(first sooner)", "Median ratio", "Verdict")
     caption = "Hitting times of two methods on the same data; the ratio is the second's time over the first's"
-    return Table(caption, head, tuple(rows), frozenset({6}))
+    return Table(caption, head, tuple(rows), frozenset({5}))
 
 
 _ANSWERS: dict[str, Callable[[Sequence[Evidence]], Answer]] = {

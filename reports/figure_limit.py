@@ -9,6 +9,7 @@ import numpy as np
 from bounds.claims import Tends
 from properties.limits import (
     APPROACHING,
+    NO_TRAP,
     REACHED,
     SETTLED_ELSEWHERE,
     TOLERANCE,
@@ -30,6 +31,7 @@ OUTCOMES = {
     UNCLEAR: drawing.ORANGE,
     SETTLED_ELSEWHERE: drawing.VERMILLION,
     TRAPPED: drawing.PURPLE,
+    NO_TRAP: "#c8c8c8",
 }
 _DRAWN = 120  # runs drawn, those that ended farthest first
 _FLOOR = -12.0  # log10 of the distance below which a curve is held up

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from properties.limits import NO_TRAP, TRAPPED
 from properties.paper import Beyond
 from properties.settling import Settled
 from reports import drawing
@@ -19,7 +20,7 @@ OPTIMAL, OTHER, QUERY = "optimal token", "other token", "query"
 _STAR = "M0,-1L0.24,-0.31L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.31Z"
 _SHAPES = {OPTIMAL: _STAR, OTHER: "circle", QUERY: "cross"}
 _SEQUENCE_COLOURS = [drawing.BLUE, drawing.VERMILLION, drawing.GREEN, drawing.PURPLE, drawing.ORANGE, drawing.SKY]
-_OUTCOME_SHAPES = ["circle", "square", "triangle-down", "diamond", "triangle-up", "cross"]
+_OUTCOME_SHAPES = ["circle", "square", "triangle-down", "diamond", "triangle-up", "cross", "stroke"]
 _DIVERGING = ["#B2500F", "#F1B184", "#F7F7F7", "#8FBEDD", "#0A5C94"]
 _PAIRS = 40  # pairs whose margins are drawn
 
@@ -217,8 +218,11 @@ def _region_chart(rows: list[dict[str, Any]], names: list[str], low: float, high
 def _describe_region(beyond: Sequence[Beyond]) -> str:
     inside = sum(run.beyond < 0 for run in beyond)
     none = sum(run.beyond == -math.inf for run in beyond)
+    trapped = [run.beyond for run in beyond if run.outcome == TRAPPED]
+    nearest = f" The nearest trap lies 10^{min(trapped):.1f} beyond it." if trapped else ""
     return (
-        f"{count(len(beyond), 'run')}, placed by how far their data lie from condition WC (dashed line) and "
-        f"coloured by how they ended. To the left of the line, within WC, {'is' if inside == 1 else 'are'} "
-        f"{count(inside, 'run')}, {none} of them without any negative correlation between sequences."
+        f"{count(len(beyond), 'dataset')}, placed by how far they lie from condition WC (dashed line) and "
+        f"coloured by how their runs ended; those called “{NO_TRAP}” were searched for traps only. To the left of "
+        f"the line, within WC, {'is' if inside == 1 else 'are'} {count(inside, 'dataset')}, {none} of them "
+        f"without any negative correlation between sequences.{nearest}"
     )

@@ -20,7 +20,7 @@ _OUTCOMES: dict[str, tuple[str, ...]] = {
     "pointwise": (judge.HOLDS, judge.VACUOUS, judge.UNDECIDED, judge.VIOLATED),
     "order": (orders.BOUNDED, orders.RISING, orders.GROWING, orders.TOO_EARLY),
     "limit": tuple(LIMIT_OUTCOMES),
-    "comparison": (comparison.FIRST, comparison.SECOND, comparison.BOTH),
+    "comparison": (comparison.FIRST, comparison.SECOND),
     "probability": (probability.OCCURS, probability.FAILS, probability.UNDECIDED),
 }
 #: Outcomes that are shown also when there were none.

@@ -108,7 +108,7 @@ def test_answers_are_computed_from_the_evidence(html: str, verdicts: list[Verdic
     assert ("sparsifies exponentially in t" in answer) == steady
     race = bodies["attention.acceleration.ngd-gd.sparsity"]
     assert isinstance(race, ComparisonEvidence)
-    words = f"sooner than GD on {race.outcomes['first is sooner']} of {race.untied} datasets"
+    words = f"sooner than GD on {race.outcomes['first is sooner']} of {len(race.pairs)} datasets"
     assert words in claim_part(html, "acceleration")
     assert "No theorem of this claim is on trial in this report." in claim_part(html, "joint")
 
@@ -156,11 +156,11 @@ def test_margins_belong_to_the_end_of_the_run(settled: Settled) -> None:
 
 
 def test_the_region_gives_uncorrelated_data_a_place_of_their_own() -> None:
-    runs = [Beyond("x", "a", -math.inf, REACHED), Beyond("x", "b", 3.0, TRAPPED), Beyond("x", "c", -2.0, REACHED)]
+    runs = [Beyond("x", -math.inf, REACHED), Beyond("x", 3.0, TRAPPED), Beyond("x", -2.0, REACHED)]
     figure = region_figure(runs, {"x": "normalised GD"})
     assert figure.svg is not None
     assert ">correlation<" in figure.svg
-    assert "are 2 runs, 1 of them without any negative correlation" in figure.alt
+    assert "are 2 datasets, 1 of them without any negative correlation" in figure.alt
     assert region_figure([], {}).svg is None
 
 
