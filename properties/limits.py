@@ -19,12 +19,9 @@ from models.attention import Geometry
 from models.dataset import Array
 from models.instance import Instance
 from properties.certify import Finding, refute_limit
-from properties.compiled import compile_expression
-from properties.hypotheses import as_balls
 from properties.judge import VIOLATED
 from properties.measured import Measured
-from properties.observables import Undefined
-from properties.orders import LONGER, REPEATS, Repeat, has_saturated, rows_spoken_of
+from properties.orders import LONGER, REPEATS, Repeat, follow, has_saturated
 from properties.verdict import (
     CONSISTENT,
     EVIDENCE_AGAINST,
@@ -86,17 +83,14 @@ def hold_against_limit(theorem: Theorem, measurement: Measured, source: str) -> 
     """Measure one run, or say why the theorem does not speak about it."""
     claim = theorem.claim
     assert isinstance(claim, Tends)
-    prepared = rows_spoken_of(theorem, measurement)
-    if isinstance(prepared, str):
-        return prepared
-    t = measurement.trajectory.t
-    try:
-        values = as_balls(compile_expression(claim.quantity)(measurement), t.size).floats()
-    except Undefined as error:
-        return str(error)
+    followed = follow(theorem, claim.quantity, measurement)
+    if isinstance(followed, str):
+        return followed
+    rows, balls = followed
+    t, values = measurement.trajectory.t, balls.floats()
     infinite = not sp.sympify(claim.to).is_finite
     distances = values if infinite else np.abs(values - float(claim.to))
-    windows = last_windows(t, distances, prepared, largest=not infinite)
+    windows = last_windows(t, distances, rows, largest=not infinite)
     if windows is None:
         return "the run is too short, or its hypotheses do not last to its end"
     judge = _towards_infinity if infinite else _towards_zero

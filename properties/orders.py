@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 from bounds import Theorem
@@ -77,21 +78,18 @@ def hold_against_rate(theorem: Theorem, measurement: Measured, source: str) -> O
     """Measure one run, or say why there is nothing to measure."""
     claim = theorem.claim
     assert isinstance(claim, Order)
-    prepared = rows_spoken_of(theorem, measurement)
-    if isinstance(prepared, str):
-        return prepared
-    t = measurement.trajectory.t
-    try:
-        quantity = natural_log(as_balls(compile_expression(claim.quantity)(measurement), t.size))
-    except Undefined as error:
-        return str(error)
+    followed = follow(theorem, claim.quantity, measurement)
+    if isinstance(followed, str):
+        return followed
+    rows, values = followed
+    t, quantity = measurement.trajectory.t, natural_log(values)
     judged: list[OrderRun] = []
     for largest in _SIDES[claim.growth]:
-        windows = last_windows(t, quantity, prepared, largest=largest)
-        rates = last_windows(t, _log_rate(claim, t), prepared, largest=largest)
+        windows = last_windows(t, quantity, rows, largest=largest)
+        rates = last_windows(t, _log_rate(claim, t), rows, largest=largest)
         if windows is None or rates is None:
             return UNRESOLVED
-        ratio, rising = _worst_case(claim, t, quantity, prepared, largest)
+        ratio, rising = _worst_case(claim, t, quantity, rows, largest)
         outcome = BOUNDED if not rising else RISING if has_saturated(measurement, windows.t[0]) else TOO_EARLY
         clock = _clock(claim, windows.t)
         judged.append(
@@ -164,19 +162,20 @@ def has_saturated(measurement: Measured, since: float) -> bool:
     return bool(leak <= np.log(SATURATED) or margin <= np.log(SATURATED))
 
 
-def rows_spoken_of(theorem: Theorem, measurement: Measured) -> BoolArray | str:
-    """Recorded steps on which the hypotheses hold and every observable is defined, or why there are none."""
+def follow(theorem: Theorem, quantity: sp.Expr, measurement: Measured) -> tuple[BoolArray, BallArray] | str:
+    """Recorded steps on which the hypotheses hold, and a quantity at all of them; or why there is nothing."""
     reason = failing(theorem, measurement.instance, measurement.geometry)
     if reason is not None:
         return reason
-    rows = len(measurement.trajectory)
-    if rows == 0:
+    count = len(measurement.trajectory)
+    if count == 0:
         return "the run has no step that float64 can represent"
     try:
-        mask = applicable_rows(theorem, measurement)
-        if not mask.any():
+        rows = applicable_rows(theorem, measurement)
+        if not rows.any():
             return "the trajectory-level assumptions hold on no recorded step"
-        return np.asarray(mask & in_domain(theorem, measurement, rows) & defined_rows(theorem, measurement, rows))
+        rows = rows & in_domain(theorem, measurement, count) & defined_rows(theorem, measurement, count)
+        return np.asarray(rows), as_balls(compile_expression(quantity)(measurement), count)
     except Undefined as error:
         return str(error)
 
