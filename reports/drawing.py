@@ -101,6 +101,10 @@ def line_layers(lines: Sequence[Line], x: Axis, y: Axis) -> list[Any]:
     base = alt.Chart(alt.NamedData(name="lines")).encode(
         x=channel(alt.X, "x:Q", x), y=channel(alt.Y, "y:Q", y), detail="run:N"
     )
+    if len(names) == 1:  # the caption names it; a scale of one value would be drawn as its default
+        style = styles[names[0]]
+        line: dict[str, Any] = {"color": style.colour, "strokeDash": list(style.dash), "strokeWidth": style.width}
+        return [base.mark_line(clip=True, strokeJoin="round", point=style.x.size < 3, **line)]
     encoded = base.encode(
         color=alt.Color("series:N", scale=colours),
         strokeDash=alt.StrokeDash("series:N", scale=dashes),
