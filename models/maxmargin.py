@@ -231,7 +231,10 @@ def propose_support(gram: Array) -> list[int]:
         root = vectors[:, keep] * np.sqrt(values[keep])
         multipliers, status = _primal(root, ones)
         if status != 1:
-            multipliers, _ = nnls(np.vstack([root.T, ones]), np.append(np.zeros(root.shape[1]), 1.0))
+            try:
+                multipliers, _ = nnls(np.vstack([root.T, ones]), np.append(np.zeros(root.shape[1]), 1.0))
+            except RuntimeError:  # it gives up on some ill-conditioned data; no guess is needed, only welcome
+                return []
     if not np.isfinite(multipliers).all():
         return []
     return [int(j) for j in np.flatnonzero(multipliers > _ACTIVE * multipliers.max(initial=0.0))]

@@ -7,7 +7,8 @@ a given precision.  Doubling the precision shrinks the balls until a comparison 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from flint import arb, arb_mat, fmpq
 
@@ -44,31 +45,37 @@ class BallState:
 
     t: int
     m: list[arb]
-    s: list[arb]
-    leak: list[arb]
-    D: list[arb]
-    slope: list[arb]
+    logistic: bool
     optimal_slope: list[arb]
-    excess: list[arb]
-    c: list[arb]
-    pull: list[arb]
-    gradient_sq: arb
-    norm_sq: arb
-    alignment: arb | None
-    descent: arb | None  # ⟨−∇L, Ŵ⟩
-    loss_gap: arb
-    step_length: arb
-    growth: arb  # the factor by which pull moves the margins: δ/‖∇L‖
+    s: list[arb] = field(default_factory=list)
+    leak: list[arb] = field(default_factory=list)
+    D: list[arb] = field(default_factory=list)
+    slope: list[arb] = field(default_factory=list)
+    excess: list[arb] = field(default_factory=list)
+    c: list[arb] = field(default_factory=list)
+    pull: list[arb] = field(default_factory=list)
+    gradient_sq: arb = field(default_factory=arb)
+    norm_sq: arb = field(default_factory=arb)
+    alignment: arb | None = None
+    descent: arb | None = None  # ⟨−∇L, Ŵ⟩
+    step_length: arb = field(default_factory=arb)
+    growth: arb = field(default_factory=arb)  # the factor by which pull moves the margins: δ/‖∇L‖
+
+    @cached_property
+    def loss_gap(self) -> arb:
+        """L(W_t) − L*; formed when it is first asked for, at the working precision of that moment."""
+        gaps = [optimal * D.expm1() for optimal, D in zip(self.optimal_slope, self.D, strict=True)]
+        return total([gap.log1p() for gap in gaps] if self.logistic else gaps) / len(gaps)
+
+    @cached_property
+    def grad_norm(self) -> arb:
+        """‖∇L(W_t)‖."""
+        return self.gradient_sq.sqrt()
 
     @property
     def norm(self) -> arb:
         """r_t."""
         return arb(0) if self.norm_sq.is_zero() else self.norm_sq.sqrt()
-
-    @property
-    def grad_norm(self) -> arb:
-        """‖∇L(W_t)‖."""
-        return self.gradient_sq.sqrt()
 
     @property
     def positive_coefficients(self) -> bool | None:
@@ -112,8 +119,9 @@ def replay(setting: ExactSetting) -> Iterator[BallState]:
     m_0 = [arb(x) for x in setting.m_0]
     m, alpha, t = list(m_0), [arb(0)] * N, 0
     size = arb(setting.step_size)
+    slopes = optimal_slopes(setting)
     while True:
-        state = _forces(setting, t, m)
+        state = _forces(setting, slopes, t, m)
         state.pull = (K * arb_mat(N, 1, state.c)).entries()
         state.gradient_sq = total([c * k for c, k in zip(state.c, state.pull, strict=True)])
         if not state.gradient_sq > 0:
@@ -138,12 +146,18 @@ def replay(setting: ExactSetting) -> Iterator[BallState]:
         t += 1
 
 
-def _forces(setting: ExactSetting, t: int, m: list[arb]) -> BallState:
+def optimal_slopes(setting: ExactSetting) -> list[arb]:
+    """|ℓ'(γ_io)| of every sequence."""
+    if setting.instance.run.loss == "logistic":
+        return [1 / (1 + arb(best).exp()) for best in setting.best]
+    return [(-arb(best)).exp() for best in setting.best]
+
+
+def _forces(setting: ExactSetting, slopes: list[arb], t: int, m: list[arb]) -> BallState:
     """Attention, deficits and gradient coefficients at margins ``m``."""
     n, P = len(setting.gaps), len(setting.gaps[0])
     logistic = setting.instance.run.loss == "logistic"
-    state = BallState(t, m, [], [], [], [], [], [], [], [], arb(0), arb(0), None, None, arb(0), arb(0), arb(0))
-    gaps_of_loss = []
+    state = BallState(t, m, logistic, slopes)
     for i in range(n):
         weights = [(-x).exp() for x in m[i * P : (i + 1) * P]]
         mass = total(weights)
@@ -152,12 +166,7 @@ def _forces(setting: ExactSetting, t: int, m: list[arb]) -> BallState:
         gaps = setting.gaps[i]
         D = total([a * gap for a, gap in zip(attention, gaps, strict=True)])
         best = arb(setting.best[i])
-        if logistic:
-            slope, optimal = 1 / (1 + (best - D).exp()), 1 / (1 + best.exp())
-            gaps_of_loss.append((optimal * D.expm1()).log1p())
-        else:
-            slope, optimal = (D - best).exp(), (-best).exp()
-            gaps_of_loss.append(optimal * D.expm1())
+        slope = 1 / (1 + (best - D).exp()) if logistic else (D - best).exp()
         for p in range(P):
             tilt = total([a * (gaps[p] - gap) for a, gap in zip(attention, gaps, strict=True)])
             excess = s * gaps[p] + tilt
@@ -167,8 +176,6 @@ def _forces(setting: ExactSetting, t: int, m: list[arb]) -> BallState:
         state.leak.append(mass * s)
         state.D.append(D)
         state.slope.append(slope)
-        state.optimal_slope.append(optimal)
-    state.loss_gap = total(gaps_of_loss) / n
     return state
 
 

@@ -34,6 +34,7 @@ from properties import starts
 from properties.apriori import largest_length, longest_step
 from properties.compiled import compile_expression
 from properties.datasets import FAMILIES, Family
+from properties.families_corners import EXTREME_MARGINS
 from properties.hypotheses import negative_correlation
 from properties.observables import Measurement, Undefined
 
@@ -50,7 +51,7 @@ MAX_N, MAX_T, MAX_D = 4, 4, 5
 _POWERS = (0, 1, -1, 2, -2, 3, -3, -4)
 _LEAST_ETA, _MOST_ETA = 1e-300, 1e300
 #: Polyak's step away from a start with margins −m is of the order e^m: balls need exponents below 2^63.
-_POLYAK_MARGINS = (5.0, 10.0)
+_POLYAK_MARGINS = (5.0,)
 _MOSTLY_ZERO = (starts.ZERO, starts.ZERO, starts.ZERO, *starts.STARTS)
 
 
@@ -72,6 +73,8 @@ class Setting:
     far : bool
         Whether all kinds of starts are equally welcome.  Positive coefficients and step sizes that depend on the
         attention are seldom met far from zero.
+    lasting : bool
+        Whether they are about what happens as t grows; extreme data are of no use to them.
     """
 
     needs: frozenset[str]
@@ -81,6 +84,7 @@ class Setting:
     limits: tuple[StepAtMost, ...]
     below_path: bool = False
     far: bool = False
+    lasting: bool = False
 
     @classmethod
     def of(cls, theorem: Theorem) -> Setting:
@@ -98,6 +102,7 @@ class Setting:
             limits=limits,
             below_path=any(isinstance(a, BelowPath) for a in assumes),
             far=not limits and not any(isinstance(a, PositiveCoefficients) for a in assumes),
+            lasting=theorem.kind != "pointwise",
         )
 
     def families(self) -> tuple[Family, ...]:
@@ -105,7 +110,11 @@ class Setting:
 
         If none meets them all, those that meet most: the predicates then decide on each member.
         """
-        usable = [family for family in FAMILIES if set(self.rules) & set(family.rules)]
+        usable = [
+            family
+            for family in FAMILIES
+            if set(self.rules) & set(family.rules) and not (self.lasting and family.extreme)
+        ]
         most = max(len(self.needs & family.provides) for family in usable)
         return tuple(family for family in usable if len(self.needs & family.provides) == most)
 
@@ -134,7 +143,9 @@ def _instances(draw: st.DrawFn, setting: Setting, family: Family, steps: int) ->
     rule = draw(st.sampled_from(rules)) if len(rules) > 1 else rules[0]
     loss = setting.loss or draw(st.sampled_from(LOSSES))
     geometry = Geometry(dataset)
-    W_0 = None if setting.zero_init else draw(_initial_weights(setting, geometry, rule, loss))
+    usual = _POLYAK_MARGINS if rule == "polyak" else starts.MARGINS
+    sizes = (*usual, *EXTREME_MARGINS) if family.extreme else usual
+    W_0 = None if setting.zero_init else draw(_initial_weights(setting, geometry, sizes, loss))
     if rule == "polyak":
         return Instance(dataset, Run(rule, loss, steps, zeta=draw(st.sampled_from((1.0, 2.0))), W_0=W_0))
     power = draw(st.sampled_from(_POWERS))
@@ -153,12 +164,14 @@ def _sizes(family: Family) -> tuple[int, int, int]:
 
 
 @st.composite
-def _initial_weights(draw: st.DrawFn, setting: Setting, geometry: Geometry, rule: str, loss: str) -> Array | None:
+def _initial_weights(
+    draw: st.DrawFn, setting: Setting, geometry: Geometry, sizes: tuple[float, ...], loss: str
+) -> Array | None:
     """Any start; where the setting asks for it, mostly weights below the path."""
     solution = geometry.max_margin
     if not setting.below_path or solution is None or draw(st.sampled_from((False, False, True))):
         kinds = starts.STARTS if setting.far else _MOSTLY_ZERO
-        return draw(starts.weights(geometry, kinds, _POLYAK_MARGINS if rule == "polyak" else starts.MARGINS))
+        return draw(starts.weights(geometry, kinds, sizes))
     constants = _constants(geometry, Run("gd", loss, 0, eta=1.0))
     logarithm = float((2 * arb(compile_expression(crowding)(_Guess(constants, {})))).log().mid())
     reach = logarithm + draw(st.sampled_from((1.0, 0.25, 4.0, 16.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import flint
@@ -74,6 +74,9 @@ def examine(
     geometry: Geometry,
     steps: Sequence[int],
     onset: int | None,
+    *,
+    bits: int = LAST_PRECISION,
+    reach: int = MAX_STEPS,
 ) -> list[Finding]:
     """Decide a theorem at the given steps of an instance, doubling the precision until it is decided.
 
@@ -84,19 +87,21 @@ def examine(
     ----------
     onset : int or None
         t0 as the float run found it.  Positive coefficients are certified anew from there on.
+    bits, reach : int
+        The budget: the highest precision, and the last step that is replayed.
 
     Returns
     -------
     list of Finding
-        One a step, in the order of ``steps``; steps beyond the budget of 1000 are undecided.
+        One a step, in the order of ``steps``; steps beyond the budget are undecided.
     """
     if failing(theorem, instance, geometry) is not None:
         return [Finding(NOT_APPLICABLE, step, 0, "", "", instance) for step in steps]
-    within = {step for step in steps if step <= MAX_STEPS}
+    within = {step for step in steps if step <= reach}
     found: dict[int, Finding] = {}
-    precision = FIRST_PRECISION
-    while precision <= LAST_PRECISION and len(found) < len(within):
-        open_steps = sorted(within - found.keys())
+    precision = min(FIRST_PRECISION, bits)
+    while len(found) < len(within):
+        open_steps = within - found.keys()
         with flint.ctx.workprec(precision):
             try:
                 for finding in _decide(theorem, instance, geometry, open_steps, onset, precision):
@@ -104,15 +109,17 @@ def examine(
                         found[finding.step] = finding
             except PrecisionLost:
                 pass
-        precision *= 2
-    return [found.get(step) or Finding(UNDECIDED, step, LAST_PRECISION, "", "", instance) for step in steps]
+        if precision >= bits:
+            break
+        precision = min(2 * precision, bits)
+    return [found.get(step) or Finding(UNDECIDED, step, bits, "", "", instance) for step in steps]
 
 
 def _decide(
     theorem: Theorem,
     instance: Instance,
     geometry: Geometry,
-    steps: list[int],
+    steps: Set[int],
     onset: int | None,
     precision: int,
 ) -> Iterator[Finding]:
@@ -120,23 +127,31 @@ def _decide(
     measurement = run.measurement
     lookahead = "loss_gap_next" in theorem.observables
     met: bool | None = True  # the hypotheses on all steps the claim looks back on
+    memory = theorem.memory
     for state, following in _walk(run.states, max(steps), lookahead):
         measurement.advance(state)
         measurement.next_loss_gap = following
-        back = _looks_back(theorem, state.t, onset)
+        back = _looks_back(memory, state.t, onset)
         if back or state.t in steps:
-            here = exact_trajectory_check(theorem, measurement, state)
+            here = _met(theorem, measurement)
             met = _both(met, here) if back else here
         if state.t in steps:
             yield _finding(theorem, instance, measurement, met, precision)
         measurement.leave()
 
 
-def _looks_back(theorem: Theorem, t: int, onset: int | None) -> bool:
+def _met(theorem: Theorem, measurement: BallMeasured) -> bool | None:
+    try:
+        return exact_trajectory_check(theorem, measurement, measurement.state)
+    except Undefined:  # a hypothesis about what does not exist here is not met
+        return False
+
+
+def _looks_back(memory: Set[str], t: int, onset: int | None) -> bool:
     """Whether a claim at a later step depends on what happens at step t."""
-    if "start" in theorem.memory:
+    if "start" in memory:
         return True
-    return "onset" in theorem.memory and onset is not None and t >= onset
+    return "onset" in memory and onset is not None and t >= onset
 
 
 def _both(first: bool | None, second: bool | None) -> bool | None:

@@ -39,7 +39,7 @@ def compile_expression(expression: sp.Expr) -> Compiled:
     number until an arithmetic meets it, so that nothing is rounded before a ball can account for it.
     """
     symbols = tuple(sorted(expression.free_symbols, key=lambda s: str(s.name)))
-    function = sp.lambdify(symbols, expression, modules=[_FUNCTIONS], printer=_ExactPrinter)
+    function = sp.lambdify(symbols, expression, modules=[_FUNCTIONS], printer=_ExactPrinter, docstring_limit=0)
     return Compiled(tuple(str(s.name) for s in symbols), function)
 
 
@@ -47,13 +47,14 @@ class _ExactPrinter(LambdaPrinter):  # type: ignore[misc]
     """Prints constants as exact rationals and names the functions below."""
 
     def _print_Rational(self, expr: sp.Rational) -> str:
-        return f"rational({expr.p}, {expr.q})"
+        # Hexadecimal: Python refuses to write or read whole numbers of more than 4300 decimal digits.
+        return f"rational({int(expr.p):#x}, {int(expr.q):#x})"
 
     def _print_Half(self, expr: sp.Rational) -> str:
         return self._print_Rational(expr)
 
     def _print_Integer(self, expr: sp.Integer) -> str:
-        return f"rational({expr.p}, 1)"
+        return f"rational({int(expr.p):#x}, 1)"
 
     _print_Zero = _print_One = _print_NegativeOne = _print_int = _print_Integer
 

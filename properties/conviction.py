@@ -20,6 +20,9 @@ from properties.measured import Measured
 from properties.systems import tools
 from properties.verdict import Counterexample, PointwiseEvidence
 
+#: Steps of balls times pairs, and bits, that the worst run of a falsified claim is worth.
+_AFFORDABLE, _WORST_BITS = 100_000, 2048
+
 
 def consider(body: PointwiseEvidence, measurement: Measured, source: str, seed: int = 0) -> None:
     """Judge one run, have its suspects examined, and count the outcome as evidence."""
@@ -40,18 +43,21 @@ def consider(body: PointwiseEvidence, measurement: Measured, source: str, seed: 
 def examine_suspects(theorem: Theorem, judgement: Judgement, measurement: Measured) -> list[Finding]:
     """Send a judgement's suspects to the certified tier, the earliest first, until one is convicted.
 
-    A violation is replayed from the start where that is affordable, so that the counterexample is a run.  A
-    step inside the error budget of a claim about single states is settled at that state.
+    A violation is replayed from the start where that is affordable, so that the counterexample is a run.  Where
+    the replay does not confirm it (an ill-conditioned run drifts from its floats), or for a step inside the error
+    budget, a claim that looks back no further is settled at the float run's own state, which is an exact one.
     """
     instance, geometry, onset = measurement.instance, measurement.geometry, measurement.trajectory.onset
     findings: list[Finding] = []
     for step in sorted(judgement.suspects):
         start = _restart_from(theorem, step, measurement)
-        if start is not None and (judgement.outcome != VIOLATED or step > MAX_STEPS):
+        finding: Finding | None = None
+        if start is None or (judgement.outcome == VIOLATED and step <= MAX_STEPS):
+            [finding] = examine(theorem, instance, geometry, [step], onset)
+        if start is not None and (finding is None or finding.outcome != VIOLATED):
             origin = tools(theorem.system).restart(instance, start, geometry)
             [finding] = examine(theorem, origin, geometry, [step - start], 0)
-        else:
-            [finding] = examine(theorem, instance, geometry, [step], onset)
+        assert finding is not None
         findings.append(finding)
         if finding.outcome == VIOLATED:
             break
@@ -84,6 +90,20 @@ def as_counterexample(theorem: Theorem, finding: Finding, onset: int | None) -> 
         finding.small,
         finding.large,
     )
+
+
+def worst_counterexample(body: PointwiseEvidence) -> Counterexample | None:
+    """The largest ratio that a trial saw, as a counterexample of its own, if balls certify it cheaply."""
+    theorem, worst = body.theorem, body.worst
+    if worst is None or worst.log_ratio <= 0 or worst.step > MAX_STEPS:
+        return None
+    if worst.step * worst.instance.dataset.N > _AFFORDABLE:
+        return None
+    system = tools(theorem.system)
+    geometry = system.geometry(worst.instance)
+    onset = system.measure(worst.instance, geometry, RECORD_LIMIT).trajectory.onset
+    [finding] = examine(theorem, worst.instance, geometry, [worst.step], onset, bits=_WORST_BITS)
+    return as_counterexample(theorem, finding, onset) if finding.outcome == VIOLATED else None
 
 
 def smaller_counterexample(

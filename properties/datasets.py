@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from models.dataset import TokenDataset
 from models.instance import RULES
-from properties import families, families_orthogonal, families_slow
+from properties import families, families_corners, families_orthogonal, families_slow
 from properties.families import Sizes
 
 # Hypothesis discards examples of more than 8 KiB of choices and objects to a simplest one of half that.
@@ -51,6 +51,9 @@ class Family:
         counterexample look here more often.
     rules : tuple of str
         Step rules whose runs on the members can be certified.
+    extreme : bool
+        Whether its members probe the number system: claims about what happens as t grows are not judged on them,
+        and starts on them may be saturated far beyond what float64 can hold.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Family:
     least: Sizes = _SMALLEST
     hostile: bool = False
     rules: tuple[str, ...] = RULES
+    extreme: bool = False
 
     def datasets(self, max_n: int = 4, max_T: int = 4, max_d: int = 5) -> SearchStrategy[TokenDataset]:
         """Strategy for members with at most ``max_n`` sequences, ``max_T`` tokens and ``max_d`` dimensions.
@@ -218,5 +222,14 @@ FAMILIES: tuple[Family, ...] = (
         _WEAK,
         families_slow.weakly_correlated,
         Sizes(2, 2, 3),
+    ),
+    Family(
+        "corners",
+        "exact ties, subnormal entries, γ/B near 1e-8, parallel queries",
+        _EQUAL,
+        families_corners.corners,
+        # as for tiny margins
+        rules=("ngd", "gd"),
+        extreme=True,
     ),
 )

@@ -6,6 +6,7 @@ the certified tier, and a clean hunt is evidence like a clean trial, of the adve
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +54,8 @@ class Ledger:
         Number of instances after which the best hardness rose, and to what.
     kept : list of Hard
         The hardest instances, the hardest first.
+    attained : Hard or None
+        The smallest instance that attains equality on a step that counts; ``equalities`` counts all of them.
     """
 
     engine: str
@@ -61,6 +64,8 @@ class Ledger:
     seconds: float = 0.0
     records: list[tuple[int, float]] = field(default_factory=list)
     kept: list[Hard] = field(default_factory=list)
+    attained: Hard | None = None
+    equalities: int = 0
     evidence: Evidence = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +83,13 @@ class Ledger:
     def enter(self, instance: Any, hardness: Hardness, seed: int) -> None:
         """Account for one instance."""
         self.evaluations += 1
-        if instance is None or hardness.value == NOTHING:
+        if instance is None:
+            return
+        if hardness.equal is not None:
+            self.equalities += 1
+            if self.attained is None or instance.dataset.X.size < self.attained.instance.dataset.X.size:
+                self.attained = Hard(instance, hardness, self.engine, seed)
+        if hardness.value == NOTHING:
             return
         if hardness.value > self.best:
             self.records.append((self.evaluations, hardness.value))
@@ -140,6 +151,12 @@ class Hunt:
         once = {hard.instance.id: hard for hard in reversed(everything)}
         return sorted(once.values(), key=lambda h: -h.hardness.value)
 
+    @property
+    def attained(self) -> Hard | None:
+        """The smallest instance found that attains equality."""
+        found = [ledger.attained for ledger in self.ledgers.values() if ledger.attained is not None]
+        return min(found, key=lambda hard: hard.instance.dataset.X.size, default=None)
+
     def run(self, name: str, budget: Budget) -> Ledger:
         """Let one engine search until its budget is spent or the theorem is convicted."""
         ledger = self.ledgers[name] = Ledger(name, self.target.theorem)
@@ -156,10 +173,8 @@ class Hunt:
             return values
 
         if self.counterexample is None:
-            try:
+            with contextlib.suppress(Spent):
                 self.engine(name, budget).search(evaluate)
-            except Spent:
-                pass
         return ledger
 
     def engine(self, name: str, budget: Budget) -> Engine:
@@ -170,7 +185,11 @@ class Hunt:
             return GradientAscent(self.target, self.seed, budget.evaluations)
         if name == "cma":
             return CovarianceAdaptation(self.target, self.seed, budget.evaluations)
-        return {"random": RandomSampling, "target": TargetedSampling}[name](self.target, self.seed)
+        if name == "target":
+            return TargetedSampling(self.target, self.seed)
+        if name == "random":
+            return RandomSampling(self.target, self.seed)
+        raise KeyError(name)
 
     def _assess(self, ledger: Ledger, instances: list[Any]) -> list[float]:
         """Hardness of a batch; evidence and records are entered in the batch's order."""
@@ -194,4 +213,6 @@ def engines_for(theorem: Theorem) -> tuple[str, ...]:
     """The engines that can search a theorem's instances."""
     if theorem.system != ATTENTION:
         return ("random", "target")
-    return ENGINES if theorem.kind == "pointwise" else ENGINES[:3]
+    from properties.hunt_claims import differentiable
+
+    return ENGINES if differentiable(theorem) else ENGINES[:3]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,7 +27,8 @@ Evaluate = Callable[[Sequence[Any]], list[float]]
 _BATCH = 20  # instances of one family at a time
 _TARGETED = 120  # examples of one targeted search before the next family has its turn
 #: Restarts that try each shape once, the generations that they last, and those of later, larger restarts.
-_FIRST_GENERATIONS, _GENERATIONS = 30, 120
+_FIRST_GENERATIONS, _GENERATIONS = 10, 40
+_SCREENED = 10  # random points, of which a restart takes the hardest
 _SMALLEST_BUDGET = 400  # evaluations for each shape that is tried at all
 
 
@@ -35,15 +37,7 @@ class Spent(Exception):
 
 
 class Engine(Protocol):
-    """A way to look for hard instances.
-
-    Attributes
-    ----------
-    name : str
-        As it is called on the command line and in the corpus.
-    """
-
-    name: str
+    """A way to look for hard instances."""
 
     def search(self, evaluate: Evaluate) -> None:
         """Propose instances until ``evaluate`` raises `Spent`.
@@ -59,7 +53,6 @@ class RandomSampling:
 
     target: Target
     seed: int
-    name: str = "random"
 
     def search(self, evaluate: Evaluate) -> None:
         for family, drawn in _rounds(self.target, self.seed):
@@ -86,7 +79,6 @@ class TargetedSampling:
 
     target: Target
     seed: int
-    name: str = "target"
 
     def search(self, evaluate: Evaluate) -> None:
         for family, drawn in _rounds(self.target, self.seed):
@@ -137,26 +129,24 @@ class CovarianceAdaptation:
     target: Target
     seed: int
     evaluations: int | None = None
-    name: str = "cma"
 
     def search(self, evaluate: Evaluate) -> None:
         rng = np.random.default_rng([self.seed, 1])
         arms = [_Arm(space, 8 + int(3 * math.log(space.size))) for space in spaces(self.target, self.evaluations)]
         for arm in arms:
-            self._restart(arm, rng, evaluate, arm.space.somewhere(rng), 0.7, _FIRST_GENERATIONS)
+            self._restart(arm, rng, evaluate, _screened(arm.space, rng, evaluate), 0.5, _FIRST_GENERATIONS)
         for round_ in itertools.count():
-            ranked = sorted(arms, key=lambda arm: -arm.best)[: max(1, len(arms) // 3)]
+            ranked = sorted(arms, key=lambda arm: -arm.best)[: max(1, (len(arms) + 1) // 3)]
             arm = ranked[round_ % len(ranked)]
             onward = arm.point is not None and round_ // len(ranked) % 2 == 0
-            start = arm.point if onward and arm.point is not None else arm.space.somewhere(rng)
-            self._restart(arm, rng, evaluate, start, 0.3 if onward else 0.7, _GENERATIONS)
+            start = arm.point if onward and arm.point is not None else _screened(arm.space, rng, evaluate)
+            self._restart(arm, rng, evaluate, start, 0.3 if onward else 0.5, _GENERATIONS)
             arm.population = min(2 * arm.population, 200)
 
     def _restart(
         self, arm: _Arm, rng: np.random.Generator, evaluate: Evaluate, start: Array, sigma: float, most: int
     ) -> None:
-        import cma
-
+        cma = _cma()
         options = {
             "popsize": arm.population,
             "maxiter": most,
@@ -174,6 +164,20 @@ class CovarianceAdaptation:
             if values[best] > arm.best:
                 arm.best, arm.point = values[best], np.array(points[best])
             strategy.tell(points, losses(values))
+
+
+def _screened(space: Space, rng: np.random.Generator, evaluate: Evaluate) -> Array:
+    """The hardest of a few random points."""
+    points = [space.somewhere(rng) for _ in range(_SCREENED)]
+    return points[int(np.argmax(evaluate([space.decode(point) for point in points])))]
+
+
+def _cma() -> Any:
+    """The module, without its warning that nothing can be plotted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import cma
+    return cma
 
 
 def losses(values: Sequence[float]) -> list[float]:

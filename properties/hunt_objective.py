@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,19 +62,35 @@ class Target:
     def __post_init__(self) -> None:
         if self.theorem.kind not in KINDS:
             raise Unhuntable(
-                f"{self.theorem.id} is a {self.theorem.kind} claim: only pointwise and order claims have a hardest "
-                "instance; put it on trial with `ratecheck verify`"
+                f"{self.theorem.id} is a {self.theorem.kind} claim: only pointwise and order claims have hardest "
+                "instances; put it on trial with `ratecheck verify`"
             )
-        if self.demanding and (self.theorem.kind != "pointwise" or self.theorem.trivial_level is None):
-            raise Unhuntable(f"{self.theorem.id} has no trivial level to compare its bound with: drop --informative")
+        if self.demanding and self.theorem.trivial_level in (None, 0):
+            raise Unhuntable(
+                f"{self.theorem.id} has no trivial level to compare its bound with: drop --informative"
+            )
+
+    @property
+    def objective(self) -> str:
+        """What is made large, in words: hardnesses compare only where these are the same."""
+        if self.theorem.kind == "order":
+            return "exponent of the ratio to the rate"
+        words = "log10 of the ratio of the sides"
+        if self.after > 1:
+            words += f", from step {self.after} on"
+        return words + (", where the bound is half of what is trivial" if self.demanding else "")
 
 
 @dataclass(frozen=True)
 class Hardness:
-    """How hard one instance is: a value to be made large, −∞ where the theorem says nothing, and where."""
+    """How hard one instance is: a value to be made large, −∞ where the theorem says nothing, and where.
+
+    ``equal`` is the first step that counts on which the sides agree to `EQUALITY`, None if there is none.
+    """
 
     value: float
     step: int = 0
+    equal: int | None = None
 
 
 def assess(target: Target, instance: Any, body: Evidence, source: str, seed: int) -> Hardness:
@@ -116,7 +133,10 @@ def _hardest_step(target: Target, measurement: Measured) -> Hardness:
     small, large = (as_balls(compile_expression(s)(measurement), rows) for s in (theorem.small, theorem.large))
     ratio = log_ratio(small, large)
     _, broken = difference_sign(large, small)
-    mask &= small.accurate() & large.accurate() & (broken | (ratio < math.log10(1.0 - EQUALITY)))
+    mask &= small.accurate() & large.accurate()
+    tied = np.flatnonzero(mask & ~broken & (np.abs(ratio) <= -math.log10(1.0 - EQUALITY)))
+    equal = int(trajectory.t[tied[0]]) if tied.size else None
+    mask &= broken | (ratio < math.log10(1.0 - EQUALITY))
     if target.demanding:
         level = lift(compile_expression(theorem.trivial_level)(measurement))
         bound = log10(large if theorem.bound_is_upper else small)
@@ -124,9 +144,9 @@ def _hardest_step(target: Target, measurement: Measured) -> Hardness:
         mask &= np.broadcast_to(room >= -math.log10(DEMANDING), rows)
     judged = np.flatnonzero(mask)
     if not judged.size:
-        return Hardness(NOTHING)
+        return Hardness(NOTHING, equal=equal)
     worst = int(judged[np.argmax(ratio[judged])])
-    return Hardness(float(ratio[worst]), int(trajectory.t[worst]))
+    return Hardness(float(ratio[worst]), int(trajectory.t[worst]), equal)
 
 
 def _first(target: Target, onset: int | None) -> int:
@@ -168,4 +188,4 @@ def divided(instances: Sequence[Any], parts: int) -> list[tuple[Any, ...]]:
     """At most ``parts`` consecutive shares of nearly equal size, none of them empty."""
     count = max(1, min(parts, len(instances)))
     bounds = [len(instances) * k // count for k in range(count + 1)]
-    return [tuple(instances[a:b]) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [tuple(instances[a:b]) for a, b in itertools.pairwise(bounds) if b > a]

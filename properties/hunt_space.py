@@ -43,7 +43,7 @@ class Shape:
     weight : float
         Size of the score coordinate, whose share of the features is its square.
     cross : bool
-        Queries given apart from the tokens, so that the optimal score is free; else the optimal token is the query.
+        Queries given apart from the tokens, which leaves the optimal scores free; else the optimal token is one.
     uneven : bool
         Whether the gaps within a sequence may differ.
     """

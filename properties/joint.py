@@ -41,11 +41,14 @@ class JointSetting:
         Fixed loss; None when the theorems hold for both.
     schedule : pair of Fraction or None
         Fixed powers of the step lengths of W and u; None when the theorems hold for all.
+    lasting : bool
+        Whether they are about what happens as t grows; extreme data are of no use to them.
     """
 
     needs: frozenset[str]
     loss: str | None
     schedule: tuple[Fraction, Fraction] | None = None
+    lasting: bool = False
 
     @classmethod
     def of(cls, theorem: Theorem) -> JointSetting:
@@ -54,12 +57,14 @@ class JointSetting:
         needs = frozenset(type(a).__name__ for a in theorem.assumes if isinstance(a, _DATASET_LEVEL))
         fixed = [a for a in theorem.assumes if isinstance(a, Schedule)]
         powers = [(Fraction(str(a.power_W)), Fraction(str(a.power_u))) for a in fixed]
-        return cls(needs, losses[0] if losses else None, powers[0] if powers else None)
+        lasting = theorem.kind != "pointwise"
+        return cls(needs, losses[0] if losses else None, powers[0] if powers else None, lasting)
 
     def families(self) -> tuple[Family, ...]:
         """Families that meet most of the assumptions by construction, the data model DM first."""
-        most = max(len(self.needs & family.provides) for family in FAMILIES)
-        fitting = [family for family in FAMILIES if len(self.needs & family.provides) == most]
+        usable = [family for family in FAMILIES if not (self.lasting and family.extreme)]
+        most = max(len(self.needs & family.provides) for family in usable)
+        fitting = [family for family in usable if len(self.needs & family.provides) == most]
         return tuple(sorted(fitting, key=lambda family: family.name != DATA_MODEL))
 
     def instances(self, family: Family, steps: int) -> st.SearchStrategy[JointInstance]:

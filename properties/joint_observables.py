@@ -294,7 +294,8 @@ def _u_master(m: JointMeasurement) -> BallArray:
         relative = 4 * m.u_rounding + 2 * m.u_vector_error / m.trajectory.column("u_norm")
         relative += m.attended_log_error + 2 * m.log_error / max(math.log(2.0), math.log(m.instance.dataset.n))
     error = _from_onset(m, relative, m.trajectory.decoder_onset)
-    balls = m.linear("u_master_sum", np.abs(m.trajectory.column("u_master_sum")) * 4 * error)
+    with np.errstate(invalid="ignore"):  # the sum starts at 0, the error is infinite where e cancels to nothing
+        balls = m.linear("u_master_sum", np.abs(m.trajectory.column("u_master_sum")) * 4 * error)
     return _beyond(m, m.trajectory.decoder_onset, balls)
 
 

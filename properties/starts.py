@@ -25,6 +25,7 @@ SMALL_REACH = 1e-2  # B‖W_0‖ of a small start
 SATURATED = 0.99  # attention on one wrong token from which a start counts as saturated there
 MARGINS = (10.0, 20.0, 50.0)  # size of the largest margin of starts far from zero
 _MOST_SELECTIONS = 16  # wrong selections looked at for a locally optimal one
+_LEAST_MARGIN = 1e-100  # relative; weights that bring smaller margins to size have a norm that overflows
 _ROOM = 1e-6  # relative room with which a float solution has to prove itself
 
 
@@ -82,7 +83,9 @@ def _weights(
             return W * _power_near(size)
     margins = _margins(geometry.dataset, W)
     top = np.abs(margins).max()
-    return W * _power_near(size / top) if top > 0.0 else _scaled(W, size / geometry.features.radius)
+    if top > size * _LEAST_MARGIN:
+        return W * _power_near(size / top)
+    return _scaled(W, size / geometry.features.radius)
 
 
 def _draw_integers(draw: st.DrawFn, d: int) -> Array:

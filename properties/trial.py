@@ -20,13 +20,14 @@ from properties import data
 from properties.attention import Setting
 from properties.certify import may_be_refuted
 from properties.comparison import DENSE, ComparisonEvidence, Runner, method_run
-from properties.conviction import consider, smaller_counterexample, smaller_trap
+from properties.conviction import consider, smaller_counterexample, smaller_trap, worst_counterexample
 from properties.datasets import FAMILIES, Family
 from properties.evidence import evidence_for
 from properties.limits import LimitEvidence
 from properties.measured import Measured
 from properties.orders import OrderEvidence
 from properties.probability import ProbabilityEvidence, sample_size
+from properties.shrinker import shrink, size
 from properties.systems import SettingLike, tools
 from properties.verdict import Evidence, PointwiseEvidence
 
@@ -56,7 +57,7 @@ class Profile:
 
 PROFILES = {
     "quick": Profile(60, 2_000, 24, 2**17),
-    "standard": Profile(400, 10_000, 200, 2**18),
+    "standard": Profile(240, 10_000, 200, 2**17),
     "deep": Profile(3_000, 100_000, 1_000, 2**20),
 }
 
@@ -124,7 +125,8 @@ def plan(
     for (setting, steps, dense), group in groups.items():
         families = setting.families()
         wanted = max(missing[theorem.id] for theorem in group)
-        each = math.ceil(wanted / len(families))
+        # Extreme data come on top: they probe the machine, and must not thin out what probes the claim.
+        each = math.ceil(wanted / max(1, sum(not family.extreme for family in families)))
         for position, family in enumerate(families):
             unit_seed = (seed * 1_000 + round_) * 1_000 + position
             units.append(Unit(tuple(group), setting, family.name, each, steps, dense, unit_seed))
@@ -328,16 +330,22 @@ def _cross_examine(evidence: dict[str, Evidence]) -> None:
 
 
 def _minimise(body: Evidence, profile: Profile) -> None:
-    """Replace a counterexample by the smallest one found from the runs that broke the theorem."""
+    """Replace a counterexample by the smallest one found from the runs that broke the theorem.
+
+    Hypothesis shrinks what it drew; then the structure itself is taken apart, each step certified.
+    """
     if body.counterexample is None:
         return
-    theorem, order = body.theorem, [family.name for family in FAMILIES]
-    for family, unit_seed in sorted(set(body.broken), key=lambda pair: (order.index(pair[0]), pair[1]))[:1]:
+    theorem, order, found = body.theorem, [family.name for family in FAMILIES], [body.counterexample]
+    drawn = [pair for pair in set(body.broken) if pair[0] in order]  # not from a corpus or another claim
+    for family, unit_seed in sorted(drawn, key=lambda pair: (order.index(pair[0]), pair[1]))[:1]:
         count = profile.examples if theorem.kind == "pointwise" else TRAP_SEARCH * profile.long_examples
         unit = Unit((theorem,), _setting(theorem), family, count, *lengths(theorem, profile), unit_seed)
         strategy = unit.setting.instances(unit.source, unit.steps)
         search = partial(quiet_settings, unit.examples, (Phase.generate, Phase.shrink))
-        shrink = smaller_trap if theorem.kind == "limit" else smaller_counterexample
-        smaller = shrink(theorem, strategy, search(), unit.seed)
-        if smaller is not None:
-            body.counterexample = smaller
+        smaller_by_data = smaller_trap if theorem.kind == "limit" else smaller_counterexample
+        smaller = smaller_by_data(theorem, strategy, search(), unit.seed)
+        found += [] if smaller is None else [smaller]
+    body.counterexample = shrink(min(found, key=size))
+    if isinstance(body, PointwiseEvidence):
+        body.worst_counterexample = worst_counterexample(body)

@@ -49,6 +49,17 @@ class Counterexample:
     small: str
     large: str
 
+    def to_json(self) -> dict[str, Any]:
+        """The certificate: the instance, and what was found on it."""
+        return {
+            "instance": self.instance.to_json(),
+            "step": self.step,
+            "onset": self.onset,
+            "claimed_smaller_side": self.small,
+            "claimed_larger_side": self.large,
+            "precision_bits": self.precision,
+        }
+
 
 @dataclass(eq=False)
 class Evidence(ABC):
@@ -144,6 +155,8 @@ class PointwiseEvidence(Evidence):
         Instances and steps that ball arithmetic did not decide either.
     worst, runs
         The run with the largest ratio of the sides, and runs kept for drawing.
+    worst_counterexample : Counterexample or None
+        Of a falsified claim: the step of that largest ratio, where it is certified to violate the claim.
     """
 
     informative: int = 0
@@ -152,6 +165,7 @@ class PointwiseEvidence(Evidence):
     suspected: list[tuple[Instance, int]] = field(default_factory=list)
     worst: JudgedRun | None = None
     runs: list[JudgedRun] = field(default_factory=list)
+    worst_counterexample: Counterexample | None = None
 
     def add(self, source: str, instance: Instance, judgement: Judgement, findings: list[Finding]) -> None:
         """Count one judged instance; ``findings`` are what the certified tier said of its suspects."""
@@ -209,6 +223,10 @@ class PointwiseEvidence(Evidence):
             return None
         with np.errstate(over="ignore"):
             return float(10.0 ** min(self.worst.log_ratio, 400.0)) if self.worst.log_ratio < 308 else float("inf")
+
+    def details(self) -> Mapping[str, Any]:
+        worst = self.worst_counterexample
+        return {} if worst is None else {"worst_counterexample": worst.to_json()}
 
     @property
     def informative_share(self) -> float | None:

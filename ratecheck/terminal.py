@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,11 +11,13 @@ from rich.table import Table
 
 from bounds import Theorem
 from properties.certify import Finding
+from properties.kept import DAMAGED, Kept
 from properties.verdict import (
     CONFIRMED,
     CONSISTENT,
     EVIDENCE_AGAINST,
     FALSIFIED,
+    SETTLED,
     PointwiseEvidence,
     Verdict,
 )
@@ -71,13 +74,14 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], reproduce: dic
     """The table, then a sentence for everything that is not plainly confirmed."""
     console.print(verdict_table(verdicts))
     for verdict in verdicts:
-        if verdict.name != CONFIRMED:
+        if verdict.name not in SETTLED:
             console.print(f"\n[bold]{verdict.theorem.id}[/]  {escape(verdict.sentence)}.", highlight=False)
         counterexample = verdict.evidence.counterexample
         if counterexample is not None:
             console.print(f"  claimed: {escape(str(verdict.theorem.claim))}", highlight=False)
             console.print(f"  but smaller side {escape(counterexample.small)}", highlight=False)
             console.print(f"  and larger side  {escape(counterexample.large)}", highlight=False)
+        _print_worst(console, verdict)
         if verdict.theorem.id in reproduce:
             console.print(f"  replay: {escape(reproduce[verdict.theorem.id])}", highlight=False, soft_wrap=True)
     counts = {name: sum(v.name == name for v in verdicts) for name in dict.fromkeys(v.name for v in verdicts)}
@@ -87,6 +91,36 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], reproduce: dic
         "Orders, limits, probabilities and comparisons are consistent with what was seen, or there is evidence "
         "against them; no finite run proves or refutes them."
     )
+
+
+def _print_worst(console: Console, verdict: Verdict) -> None:
+    evidence = verdict.evidence
+    worst = evidence.worst_counterexample if isinstance(evidence, PointwiseEvidence) else None
+    if worst is None or worst is evidence.counterexample:
+        return
+    size = "×".join(str(k) for k in worst.instance.dataset.X.shape)
+    console.print(
+        f"  worst of the trial, certified: step {worst.step} of a run on {size} tokens, "
+        f"smaller side {escape(worst.small)}, larger side {escape(worst.large)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_kept(console: Console, kept: Sequence[Kept]) -> None:
+    """What became of the counterexamples of earlier trials."""
+    if not kept:
+        return
+    counts = Counter(one.outcome for one in kept)
+    console.print(
+        "\nKept counterexamples: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".",
+        highlight=False,
+    )
+    for one in kept:
+        if one.outcome != DAMAGED:
+            changed = ", the claim has changed since" if one.changed else ""
+            line = f"  {one.outcome}: {one.theorem}, {one.path}{changed}"
+            console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def finding_sentence(theorem: Theorem, finding: Finding) -> str:

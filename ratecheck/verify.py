@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bounds import Theorem
 from models.digits import digit_datasets
+from properties import corpus
 from properties.digits import DigitSummary, DigitUnit, merge_digits, run_digits
 from properties.evidence import evidence_for
-from properties.store import StoreError, save
+from properties.kept import DAMAGED, Kept, judge_kept, take_up
+from properties.store import StoreError, path_of, save
 from properties.trial import PROFILES, Profile, hold_trial
-from properties.verdict import FALSIFIED, SETTLED, Evidence, Verdict
+from properties.verdict import FALSIFIED, SETTLED, Counterexample, Evidence, Verdict
 from ratecheck.cli import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes
-from ratecheck.terminal import print_verdicts
+from ratecheck.terminal import print_kept, print_verdicts
 from ratecheck.versions import versions
 
 MAX_STEPS = 10_000_000
@@ -83,6 +85,7 @@ class Outcome:
     reproduce: dict[str, str] = field(default_factory=dict)
     digits: DigitSummary | None = None
     left_out: list[Theorem] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     interrupted: bool = False
 
     @property
@@ -98,6 +101,7 @@ class Outcome:
     def print(self, console: Console) -> None:
         """The verdicts for a person."""
         print_verdicts(console, self.verdicts, self.reproduce)
+        print_kept(console, self.kept)
         if self.digits is not None:
             for sentence in self.digits.sentences:
                 console.print(sentence, highlight=False)
@@ -121,6 +125,7 @@ class Outcome:
             counterexamples=self.paths,
             reproduce=self.reproduce,
         )
+        result["kept"] = [one.to_json() for one in self.kept]
         if self.digits is not None:
             result["data"] = {"source": "digits", "summary": self.digits.sentences}
             result["not_applicable"] = [theorem.id for theorem in self.left_out]
@@ -148,60 +153,115 @@ class Outcome:
         )
 
 
-def run_trial(request: Request, console: Console, file: Path | None, directory: Path) -> Outcome:
-    """Hold the trial and keep its counterexamples; progress is shown on ``console``.
+class _Keeper:
+    """Writes counterexamples as soon as they are certified, and replaces its own by smaller ones."""
 
-    An interrupt ends the trial early, with verdicts on what has been judged.
+    def __init__(self, directory: Path, file: Path | None, outcome: Outcome) -> None:
+        self._directory, self._file, self._outcome = directory, file, outcome
+        self._done: dict[str, Counterexample] = {}
+        self._own: dict[str, Path] = {}
+
+    def known(self, kept: dict[str, Kept]) -> None:
+        """Take files of earlier trials as written."""
+        for id, one in kept.items():
+            if one.counterexample is not None:
+                self._done[id] = one.counterexample
+                self._name(id, one.path)
+
+    def keep(self, evidence: Iterable[Evidence]) -> None:
+        """Write what is new."""
+        for body in evidence:
+            found, id = body.counterexample, body.theorem.id
+            if found is None or self._done.get(id) is found:
+                continue
+            self._done[id] = found
+            try:
+                there = path_of(found, self._directory).exists()
+                path = save(found, self._directory, versions())
+            except StoreError as error:
+                sys.stderr.write(f"ratecheck: {error}; the counterexample of {id} is in --json only\n")
+                continue
+            self._name(id, path)
+            superseded = self._own.pop(id, None)
+            if superseded is not None and superseded != path:
+                superseded.unlink(missing_ok=True)
+            if not there:
+                self._own[id] = path
+
+    def _name(self, id: str, path: Path) -> None:
+        self._outcome.paths[id] = str(path)
+        self._outcome.reproduce[id] = reproduce_line(path, self._file)
+
+
+def run_trial(
+    request: Request,
+    console: Console,
+    file: Path | None,
+    directory: Path,
+    kept: bool = True,
+    hardest: Path | None = None,
+) -> Outcome:
+    """Judge the counterexamples kept in ``directory``, hold the trial and keep what it finds there.
+
+    ``hardest`` is a corpus of hard instances (see `ratecheck hunt`), on which theorems are judged as well.
+
+    Every counterexample is on disk before anything is printed of it.  Progress is shown on ``console``.  An
+    interrupt ends the trial early, with verdicts on what has been judged.
     """
     evidence = {theorem.id: evidence_for(theorem) for theorem in request.theorems}
     outcome = Outcome(request, [])
+    keeper = _Keeper(directory, file, outcome)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
     try:
+        if kept:
+            for one in judge_kept(directory, request.theorems):
+                outcome.kept.append(one)
+                if one.outcome == DAMAGED:
+                    sys.stderr.write(f"ratecheck: {one.message}; passed over\n")
+            keeper.known(take_up(outcome.kept, evidence))
+        if hardest is not None and hardest.is_dir() and request.data == "random":
+            for body in evidence.values():
+                for line in corpus.feed(body, hardest, request.seed):
+                    sys.stderr.write(f"ratecheck: {line}\n")
         with bar:
             if request.data == "digits":
-                outcome.digits = _digits(request, evidence, bar)
+                outcome.digits = _digits(request, evidence, bar, keeper)
             else:
-                _random(request, evidence, bar)
+                _random(request, evidence, bar, keeper)
     except KeyboardInterrupt:
         outcome.interrupted = True
+    keeper.keep(evidence.values())
     bodies = list(evidence.values())
     if request.data == "digits" and not request.named:
-        outcome.left_out = [body.theorem for body in bodies if not body.applicable]
-        bodies = [body for body in bodies if body.applicable]
+        outcome.left_out = [body.theorem for body in bodies if not _spoken_of(body)]
+        bodies = [body for body in bodies if _spoken_of(body)]
     outcome.verdicts = [Verdict(body) for body in bodies]
-    for body in bodies:
-        if body.counterexample is not None:
-            try:
-                path = save(body.counterexample, directory, versions())
-            except StoreError as error:
-                sys.stderr.write(
-                    f"ratecheck: {error}; the counterexample of {body.theorem.id} is in --json only\n"
-                )
-                continue
-            outcome.paths[body.theorem.id] = str(path)
-            outcome.reproduce[body.theorem.id] = reproduce_line(path, file)
     return outcome
 
 
-def _random(request: Request, evidence: dict[str, Evidence], bar: Progress) -> None:
+def _spoken_of(body: Evidence) -> bool:
+    return bool(body.applicable) or body.counterexample is not None
+
+
+def _random(request: Request, evidence: dict[str, Evidence], bar: Progress, keeper: _Keeper) -> None:
     task = bar.add_task("trial", total=None)
-    hold_trial(
-        evidence,
-        request.profile,
-        request.seed,
-        in_processes,
-        lambda done, total: bar.update(task, completed=done, total=total),
-    )
+
+    def seen(done: int, total: int) -> None:
+        keeper.keep(evidence.values())
+        bar.update(task, completed=done, total=total)
+
+    hold_trial(evidence, request.profile, request.seed, in_processes, seen)
 
 
-def _digits(request: Request, evidence: dict[str, Evidence], bar: Progress) -> DigitSummary:
+def _digits(request: Request, evidence: dict[str, Evidence], bar: Progress, keeper: _Keeper) -> DigitSummary:
     task = bar.add_task("digits", total=None)
     units = [DigitUnit(request.theorems, digits, request.profile) for digits in digit_datasets()]
     bar.update(task, total=len(units))
     total = DigitSummary()
     for result in in_processes(run_digits, units):
         merge_digits(evidence, total, result)
+        keeper.keep(evidence.values())
         bar.advance(task)
     return total

@@ -63,7 +63,6 @@ from bounds import (
     margin_growth_min,
     margin_mean,
     margin_min,
-    master_sum,
     mu,
     n,
     norm,
@@ -93,6 +92,7 @@ from bounds import (
 from bounds.attention import master_bound
 from bounds.attention_gd import GD_SETTINGS, gd_rate
 from bounds.attention_ngd import linear_rate, ngd_direction_bound, small_step
+from bounds.attention_path import crowding
 
 ANY: list[Assumption] = []
 SEP: list[Assumption] = [Separable()]
@@ -109,22 +109,24 @@ GLOBAL: list[Assumption] = [Separable(), WeakNegativeCorrelation(), ZeroInit()]
 DECODER: list[Assumption] = [DecoderSeparable()]
 DEFAULT = Schedule(Rational(1), Rational(2, 3))
 
-Claim = sp.core.relational.Relational
-
 
 def _plant(
     name: str,
     why: str,
     assumes: Sequence[Assumption],
-    claim: Claim,
-    domain: Claim | None = None,
+    claim: sp.core.relational.Relational,
+    domain: sp.core.relational.Relational | None = None,
     system: System = ATTENTION,
 ) -> Theorem:
     return Theorem(name, why, system, assumes, claim, Conjecture(source="planted"), domain=domain)
 
 
 def _joint(
-    name: str, why: str, assumes: Sequence[Assumption], claim: Claim, domain: Claim | None = None
+    name: str,
+    why: str,
+    assumes: Sequence[Assumption],
+    claim: sp.core.relational.Relational,
+    domain: sp.core.relational.Relational | None = None,
 ) -> Theorem:
     return _plant(name, why, assumes, claim, domain, JOINT)
 
@@ -134,9 +136,11 @@ BROAD = (
     _plant("false.f1.lower", "F1 with B for γ", PC, B * coefficient_sum <= grad_norm),
     _plant("false.f1.upper", "F1 with γ for B", PC, grad_norm <= gamma * coefficient_sum),
     _plant("false.f1.cosine", "F1 with 2γ: a single pair has cosine 1 = γ/B", PC, descent_cosine >= 2 * gamma / B),
-    _plant("false.f2", "F2 doubled: a single pair nearly attains it", PC, grad_norm >= 2 * gamma * s_min * loss_gap),
+    _plant("false.f2", "F2 doubled: a single pair nearly attains it", PC,
+           grad_norm >= 2 * gamma * s_min * loss_gap),
     _plant("false.f3.lower", "F3 reversed: ℓ is strictly convex", ANY, loss_gap >= Gamma),
-    _plant("false.f3.upper", "F3 without ρ", ANY, Gamma <= loss_gap),
+    _plant("false.f3.upper", "F3 with the fourth root of ρ; near saturation Γ/G is its square root", ANY,
+           Gamma <= rho ** Rational(1, 4) * loss_gap),
     _plant("false.f4", "F4 without the entropy: the mean is not the least", PC, margin_mean <= margin_min),
     _plant("false.f5", "F5 with B/2", ANY, leak_min >= (T - 1) / (exp(B * norm / 2) + T - 1)),
     _plant("false.f6", "F6 halved: a single pair attains it in the limit", ANY,
@@ -166,6 +170,8 @@ BROAD = (
     _plant("false.g3", "G3 without its logarithm: the norm diverges", [*GD, ZeroInit()],
            norm <= eta * B * rho_max * loss_gap_0, t >= 1),
     _plant("false.g4", "GD as fast as 1/t", [*ES_GD, ZeroInit()], direction_gap <= 1 / t, t >= 100),
+    _plant("false.a1", "A1 with a power of t that GD soon beats", [*ES_GD, ZeroInit()],
+           leak_min >= (T - 1) / (T * (1 + t) ** Rational(1, 10))),
     _plant("false.m3", "M3's attention doubled: it is 1/T at W = 0", APRIORI, s_min >= 2 / T),
     _plant("false.m4", "M4's floor doubled: for short steps it is nearly 1/T", GLOBAL, s_min >= 2 * s_floor),
     _plant("false.s1", "S1 without Q: a margin is γr only in the direction Ŵ", [*SEP, BelowPath()],
@@ -178,16 +184,22 @@ BROAD = (
     _joint("false.j5", "J5 without imperfect attention", DECODER, loss <= exp(-2 * mu * u_norm)),
 )  # fmt: skip
 
+#: e^m ≥ this for every margin m on the regularisation path (S1).
+_growth = (exp(gamma * norm) + T - 1) / crowding - 1
+
 # --------------------------------------------------------------------------- false in a small part of the data
 CORNERS = (
     _plant("corner.unequal-scores", "F1 without PC: needs unequal scores and attention on a middling token", SEP,
            gamma * coefficient_sum <= grad_norm),
     _plant("corner.large-step", "G1 without its step condition: needs η above 1/β", [*ES_GD, Loss("logistic")],
            eta / 2 * grad_norm**2 <= loss_gap - loss_gap_next),
-    _plant("corner.ascent", "descent whatever η: needs η far above 1/β, and sequences that pull against each other",
+    _plant("corner.ascent",
+           "descent whatever η: needs η far above 1/β, and sequences that pull against each other",
            ES_GD, loss_gap_next <= loss_gap),
-    _plant("corner.late", "true for 500 steps of a single pair and for longer otherwise", NGD_0, norm <= 500 * eta),
-    _plant("corner.saturated", "true until attention is saturated", [Rule("ngd")], leak_min >= Rational(1, 10**40)),
+    _plant("corner.late", "true for 500 steps of a single pair and for longer otherwise", NGD_0,
+           norm <= 500 * eta),
+    _plant("corner.saturated", "true until attention is saturated", [Rule("ngd")],
+           leak_min >= Rational(1, 10**40)),
     _plant("corner.two-sequences", "F6 without n: an equality for one sequence in the limit, false for two", ANY,
            leak_slope_max <= loss_gap / Delta_min),
     _plant("corner.three-sequences", "F6 with 2 for n: needs n ≥ 3, and one of them far behind", ANY,
@@ -198,16 +210,18 @@ CORNERS = (
            Gamma <= Delta_max),
     _plant("corner.exponential-step", "η ≤ 1/β of the logistic loss: needs the exponential one", [*ES, Rule("gd"),
            StepAtMost(1 / _beta)], eta / 2 * grad_norm**2 <= loss_gap - loss_gap_next),
-    _plant("corner.thousandfold", "needs margins of which one is a thousandth of another's reach", [*ES, Rule("ngd"),
+    _plant("corner.thousandfold", "needs margins of which one is a thousandth of another's reach",
+           [*ES, Rule("ngd"),
            ZeroInit()], B * norm <= 1000 * margin_min, margin_min > 0),
     _plant("corner.tiny-margin", "needs γ/B below 1/1000 and attention that is not balanced", PC,
            descent_cosine >= Rational(1, 1000)),
     _plant("corner.tiny-ratio", "needs γ/B below 10⁻⁵", SEP, gamma >= B / 10**5),
     _joint("corner.cross-attention", "self-attention has ‖x_o − x‖‖x_1‖ ≤ 2R²: needs queries of their own", ANY,
-           B <= 2 * token_radius**2),
+           2 * token_radius**2 >= B),
     _plant("corner.start", "true from W_0 = 0: needs another start", NGD, norm <= eta * t),
     _plant("corner.start-behind", "N1 with v_0 ≥ 0: needs a start against Ŵ", NGD, alignment >= 0),
-    _plant("corner.start-wrong", "needs a start saturated on a wrong token", [Rule("ngd")], s_min >= Rational(1, 10**12)),
+    _plant("corner.start-wrong", "needs a start saturated on a wrong token", [Rule("ngd")],
+           s_min >= Rational(1, 10**12)),
     _plant("corner.four-tokens", "M3 with 1/3: needs T ≥ 4", APRIORI, s_min >= Rational(1, 3)),
     _plant("corner.zeta", "P1 without ζ: needs ζ = 2", POLYAK, step_length >= 1 / (rho * B)),
     _plant("corner.one-pair", "Λ ≥ log N: less than log 2 needs a single pair", PC, Lambda >= log(2)),
@@ -215,7 +229,8 @@ CORNERS = (
            direction_gap <= Rational(1, 1000)),
     _plant("corner.negative-correlation", "M3 without NNC: needs features that pull against each other",
            [*ES, ZeroInit()], margin_growth_min >= 0),
-    _plant("corner.weak-correlation", "M3's monotone margins under WC: needs ε > 0", GLOBAL, margin_growth_min >= 0),
+    _plant("corner.weak-correlation", "Λ before training: needs slopes that differ twentyfold under WC", GLOBAL,
+           Lambda <= log(N) + 3, t <= 1),
     _plant("corner.trap", "attention kept at 1/T²: needs the trap or nearly it", [*ES, ZeroInit(), Rule("ngd"),
            StepAtMost(1 / B)], s_min >= 1 / T**3),
     _plant("corner.unbalanced", "needs gaps of two sequences apart by a factor of 20", [*ES, ZeroInit()],
@@ -223,11 +238,17 @@ CORNERS = (
     _plant("corner.hair", "N1 by one part in 10²⁰: no float sees it", NGD,
            alignment >= alignment_0 + eta * t * gamma / B * (1 + Rational(1, 10**20)), t >= 1),
     _plant("corner.half-slope", "ρ ≤ e^{Δ/2}: needs D > Δ/2 and a steep loss", ANY, rho <= exp(Delta_max / 2)),
-    _plant("corner.kappa", "F4 with log N for Λ: needs unbalanced coefficients", PC, margin_mean <= margin_min + log(N)),
-    _plant("corner.equal-gaps", "F6 with Δmax for Δmin: needs unequal gaps", ANY, leak_slope_max <= n * loss_gap / Delta_max),
-    _plant("corner.dropped-pc", "N1 without PC: needs unequal scores that stay unequal", [Separable(), Rule("ngd")],
+    _plant("corner.kappa", "F4 with log N for Λ: needs unbalanced coefficients", PC,
+           margin_mean <= margin_min + log(N)),
+    _plant("corner.equal-gaps", "F6 with Δmax for Δmin: needs unequal gaps", ANY,
+           leak_slope_max <= n * loss_gap / Delta_max),
+    _plant("corner.dropped-pc", "N1 without PC: needs unequal scores that stay unequal",
+           [Separable(), Rule("ngd")],
            alignment >= alignment_0),
-    _plant("corner.path", "wrong as a claim about the path's loss: needs several pairs", SEP, path_loss_gap <= loss_gap),
+    _plant("corner.above-path", "S1 without its hypothesis: needs W that does worse than Ŵ", SEP,
+           margin_min >= log(_growth), _growth > 1),
+    _plant("corner.path", "wrong as a claim about the path's loss: needs several pairs", SEP,
+           path_loss_gap <= loss_gap),
     _joint("corner.schedule", "steps η_W/(t+1) add up to less than η_W (1 + log t): needs another schedule", ANY,
            norm <= eta_W * (1 + log(t)), t >= 1),
     _joint("corner.joint-sequences", "u's margin is μ‖u‖ for one sequence: needs n ≥ 2", DECODER,
@@ -293,7 +314,8 @@ TRUE_BUT_TIGHT = (
     _plant("tight.ngd.bar", "δ̄ = η (M4)", [*ES, *_NGD_ANY], delta_bar <= eta),
     _plant("tight.ngd.margin", "⟨Z, step⟩ ≤ ηB; a single pair attains it", _NGD_ANY, margin_growth_min <= eta * B),
     _plant("tight.ngd.norm", "N1 after the first step", _NGD_ANY, norm <= norm_0 + eta * t, t >= 2),
-    _plant("tight.ngd.alignment", "N1 after the start", NGD, alignment >= alignment_0 + eta * t * gamma / B, t >= 1),
+    _plant("tight.ngd.alignment", "N1 after the start", NGD, alignment >= alignment_0 + eta * t * gamma / B,
+           t >= 1),
     _plant("tight.ngd.alignment-above", "⟨step, Ŵ⟩ ≤ η", [Separable(), Rule("ngd")],
            alignment <= alignment_0 + eta * t, t >= 1),
     _plant("tight.ngd.floor", "N6 after the start", [*_NGD_ANY, ZeroInit()],
@@ -307,10 +329,12 @@ TRUE_BUT_TIGHT = (
     _plant("tight.polyak.step-below", "Polyak's definition", [Rule("polyak")],
            zeta * step_length * grad_norm >= loss_gap),
     _plant("tight.p1.lower", "P1 from F1 alone", POLYAK, step_length >= loss_gap / (zeta * B * coefficient_sum)),
-    _plant("tight.p1.upper", "P1 from F1 alone", POLYAK, step_length <= loss_gap / (zeta * gamma * coefficient_sum)),
+    _plant("tight.p1.upper", "P1 from F1 alone", POLYAK,
+           step_length <= loss_gap / (zeta * gamma * coefficient_sum)),
     _plant("tight.m3", "M3: attained at step 0", APRIORI, s_min_run >= 1 / T),
     _plant("tight.m3-above", "s = 1/T at step 0", [ZeroInit()], s_min_run <= 1 / T),
-    _plant("tight.m4.floor", "its definition", [*ES, *_NGD_ANY], s_floor * (1 + (T - 1) * exp(delta_bar * B)) <= 1),
+    _plant("tight.m4.floor", "its definition", [*ES, *_NGD_ANY],
+           s_floor * (1 + (T - 1) * exp(delta_bar * B)) <= 1),
     # joint training
     _joint("tight.j.margin", "fact 3", SEP, margin_min <= gamma * norm),
     _joint("tight.j.step", "the schedule; W stands still at step 0", [DEFAULT], step_length * (t + 1) <= eta_W),

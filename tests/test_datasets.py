@@ -51,6 +51,7 @@ SIMPLEST: dict[str, tuple[Any, Any, Any, Any]] = {
         [32, 0, 0],
         None,
     ),
+    "corners": ([[[1], [0]]], [1], [1], None),
     "decoy": ([[[0, 1], [-0.25, -4], [-0.5, 0]]], [1], [4, 0], None),
     "orthogonal-optimum": ([[[1, 1, 0, 0], [0, 0, 0, 0]]], [1], [0, 1, 0, 0], None),
     "weakly-correlated": (
