@@ -31,6 +31,9 @@ from properties.windows import Fit, Windows, last_windows, natural_log, straight
 #: off.  (log t)² grows more slowly beyond t = e⁸, so that a logarithm alone is never held against a claim.
 GROWTH = 0.25
 GROWING, RISING, BOUNDED, TOO_EARLY = "keeps growing", "rises", "bounded", "too early to tell"
+#: A ratio to a logarithmic rate that rises, but not like a power of t: no practicable run covers two decades of
+#: log t, so it stays open.
+UNTOLD = "rises in log t"
 #: A leak, or attention on an optimal token, below which attention counts as saturated.
 SATURATED = 0.1
 UNRESOLVED = "the quantity vanishes, or its hypotheses or float64's digits do not last over seven dyadic windows"
@@ -53,7 +56,8 @@ class OrderRun:
         Family and instance.
     outcome : str
         ``keeps growing``, also in a run ten times as long; ``rises``, not measured again or no longer there;
-        ``bounded``; ``too early to tell``: it rises, but attention had not saturated.
+        ``bounded``; ``rises in log t``: the rate is logarithmic, and nothing is concluded; ``too early to
+        tell``: it rises, but attention had not saturated.
     exponent, claimed : Fit
         Slopes of log Q and log rate against the log of the clock (t, or log t for logarithmic rates).
     ratio : Fit
@@ -91,6 +95,8 @@ def hold_against_rate(theorem: Theorem, measurement: Measured, source: str) -> O
             return UNRESOLVED
         ratio, rising = _worst_case(claim, t, quantity, rows, largest)
         outcome = BOUNDED if not rising else RISING if has_saturated(measurement, windows.t[0]) else TOO_EARLY
+        if claim.logarithmic and outcome == RISING and not _rises_like_a_power(claim, t, quantity, rows, largest):
+            outcome = UNTOLD
         clock = _clock(claim, windows.t)
         judged.append(
             OrderRun(
@@ -137,6 +143,18 @@ def _worst_case(
         shift *= 4.0
     assert best is not None  # the caller has seen that there are windows
     return best
+
+
+def _rises_like_a_power(
+    claim: Order, t: NDArray[np.int64], quantity: Array, mask: BoolArray, largest: bool
+) -> bool:
+    """Whether the ratio to a logarithmic rate grows like a power of t itself, to the end."""
+    ratios = last_windows(t, quantity - _log_rate(claim, t), mask, largest=largest)
+    if ratios is None:
+        return False
+    signed = ratios.values if largest else -ratios.values
+    late = straight_line(np.log(ratios.t[-LATE:]), signed[-LATE:])
+    return straight_line(np.log(ratios.t), signed).low > GROWTH and late.slope > GROWTH
 
 
 def _clock(claim: Order, t: Array) -> Array:
@@ -205,6 +223,10 @@ class OrderEvidence(Evidence):
         self.last_step = max(self.last_step, run.last_step)
         self.runs.append(run)
 
+    def _worth_repeating(self, run: OrderRun) -> bool:
+        assert isinstance(self.theorem.claim, Order)
+        return run.outcome in (RISING, TOO_EARLY) and self.repeats < REPEATS and not self.theorem.claim.logarithmic
+
     def merge(self, other: Self) -> None:
         super().merge(other)
         self.runs += other.runs
@@ -214,7 +236,7 @@ class OrderEvidence(Evidence):
     def verdict(self) -> str:
         if self.outcomes[GROWING]:
             return EVIDENCE_AGAINST
-        if self.outcomes[RISING]:
+        if self.outcomes[RISING] or self.outcomes[UNTOLD]:
             return INCONCLUSIVE
         return CONSISTENT if self.outcomes[BOUNDED] else VACUOUS_VERDICT
 
@@ -268,7 +290,7 @@ class OrderEvidence(Evidence):
                 f"{measured}"
             )
         if self.verdict == INCONCLUSIVE:
-            rising = self.outcomes[RISING]
+            rising = self.outcomes[RISING] + self.outcomes[UNTOLD]
             return (
                 f"Open: the ratio to the claimed rate rises on {rising} runs, not long enough to tell; {measured}"
             )

@@ -33,6 +33,8 @@ from properties.verdict import Evidence, PointwiseEvidence
 
 #: Datasets searched for traps, for each long run that a limit claim is given.
 TRAP_SEARCH = 40
+#: How many times as many instances are drawn as are missing, where few apply.
+MOST_SPARE = 4.0
 #: Rounds after which a theorem that still lacks applicable instances is judged on what there is.
 MAX_ROUNDS = 5
 
@@ -164,6 +166,13 @@ def aimed_at(theorem: Theorem, profile: Profile) -> int:
     if theorem.kind == "probability":
         return max(sample_size() * data.parts(theorem), profile.examples)
     return profile.long_examples
+
+
+def _still_to_draw(body: Evidence, profile: Profile) -> int:
+    """Instances to draw so that enough apply at the rate seen: at most `MOST_SPARE` times those missing."""
+    missing = aimed_at(body.theorem, profile) - body.applicable
+    spare = min(body.instances / max(body.applicable, 1), MOST_SPARE) if body.instances else 1.0
+    return math.ceil(missing * max(spare, 1.0))
 
 
 def run_unit(unit: Work) -> list[Evidence]:
@@ -299,7 +308,7 @@ def hold_trial(
     """
     theorems = [body.theorem for body in evidence.values()]
     for round_ in range(MAX_ROUNDS):
-        missing = {key: aimed_at(body.theorem, profile) - body.applicable for key, body in evidence.items()}
+        missing = {key: _still_to_draw(body, profile) for key, body in evidence.items()}
         units = plan(theorems, profile, seed, round_, missing)
         if not units:
             break

@@ -18,7 +18,7 @@ from reports.words import fixed, interval, number, plain
 
 _OUTCOMES: dict[str, tuple[str, ...]] = {
     "pointwise": (judge.HOLDS, judge.VACUOUS, judge.UNDECIDED, judge.VIOLATED),
-    "order": (orders.BOUNDED, orders.RISING, orders.GROWING, orders.TOO_EARLY),
+    "order": (orders.BOUNDED, orders.RISING, orders.GROWING, orders.UNTOLD, orders.TOO_EARLY),
     "limit": tuple(LIMIT_OUTCOMES),
     "comparison": (comparison.FIRST, comparison.SECOND),
     "probability": (probability.OCCURS, probability.FAILS, probability.UNDECIDED),

@@ -106,6 +106,12 @@ def test_a_logarithm_never_convicts() -> None:
     assert verdict_on(theorem, 0).name != "evidence against"
 
 
+def test_a_logarithmic_rate_is_left_open_unless_a_power_of_t_breaks_it() -> None:
+    """The gap falls like (log t)^{-2} or so: O((log t)^{-3}) stays open; that NGD's norm is O(log t) does not."""
+    assert verdict_on(claim(direction_gap, log(t) ** -3, "gd"), 0).name in ("inconclusive", "consistent")
+    assert verdict_on(claim(norm, log(t), "ngd"), 0).name == "evidence against"
+
+
 def test_the_measured_exponent_stands_beside_the_claimed_one() -> None:
     body = verdict_on(RIGHT[0], 0).evidence
     assert isinstance(body, OrderEvidence)
