@@ -31,7 +31,7 @@ OUTCOMES = {
     UNCLEAR: drawing.ORANGE,
     SETTLED_ELSEWHERE: drawing.VERMILLION,
     TRAPPED: drawing.PURPLE,
-    NO_TRAP: "#c8c8c8",
+    NO_TRAP: "#b0b0b0",
 }
 _DRAWN = 120  # runs drawn, those that ended farthest first
 _FLOOR = -12.0  # log10 of the distance below which a curve is held up

@@ -20,7 +20,7 @@ OPTIMAL, OTHER, QUERY = "optimal token", "other token", "query"
 _STAR = "M0,-1L0.24,-0.31L0.95,-0.31L0.38,0.12L0.59,0.81L0,0.4L-0.59,0.81L-0.38,0.12L-0.95,-0.31L-0.24,-0.31Z"
 _SHAPES = {OPTIMAL: _STAR, OTHER: "circle", QUERY: "cross"}
 _SEQUENCE_COLOURS = [drawing.BLUE, drawing.VERMILLION, drawing.GREEN, drawing.PURPLE, drawing.ORANGE, drawing.SKY]
-_OUTCOME_SHAPES = ["circle", "square", "triangle-down", "diamond", "triangle-up", "cross", "stroke"]
+_OUTCOME_SHAPES = ["circle", "square", "triangle-down", "diamond", "triangle-up", "cross", "triangle-left"]
 _DIVERGING = ["#B2500F", "#F1B184", "#F7F7F7", "#8FBEDD", "#0A5C94"]
 _PAIRS = 40  # pairs whose margins are drawn
 
