@@ -34,7 +34,7 @@ from properties.verdict import Evidence, PointwiseEvidence
 #: Datasets searched for traps, for each long run that a limit claim is given.
 TRAP_SEARCH = 40
 #: How many times as many instances are drawn as are missing, where few apply.
-MOST_SPARE = 4.0
+MOST_SPARE = 8.0
 #: Rounds after which a theorem that still lacks applicable instances is judged on what there is.
 MAX_ROUNDS = 5
 
