@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -60,14 +61,22 @@ def test_falsehoods_are_falsified_with_a_certificate_that_replays(theorem: Theor
 
 
 def test_counterexamples_are_small() -> None:
-    sizes = []
+    sizes, digits = [], []
     for theorem in FALSE:
         if theorem.id not in NEEDS_STANDARD:
             found = searched(theorem).counterexample
             assert found is not None
-            sizes.append(shrink(found, LITTLE).instance.dataset.X.shape)
+            dataset = shrink(found, LITTLE).instance.dataset
+            sizes.append(dataset.X.shape)
+            digits.append(max(significant_digits(float(x)) for x in [*dataset.X.ravel(), *dataset.u]))
     n, T, d = (statistics.median(size) for size in zip(*sizes, strict=True))
     assert (n <= 2, T <= 3, d <= 2) == (True, True, True)
+    assert statistics.median(digits) <= 2
+
+
+def significant_digits(value: float) -> int:
+    """Decimal digits between the first and the last that is not 0."""
+    return len(Decimal(repr(value)).normalize().as_tuple().digits)
 
 
 @pytest.mark.parametrize("theorem", TRUE_BUT_TIGHT, ids=lambda theorem: theorem.id)
