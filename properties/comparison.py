@@ -17,9 +17,7 @@ from models.dataset import TokenDataset
 from models.instance import Instance, Run
 from models.trajectory import Trajectory
 from properties.attention import largest_step, natural_step
-from properties.balls import difference_sign
-from properties.compiled import compile_expression
-from properties.hypotheses import as_balls, failing
+from properties.hypotheses import certain_rows, failing
 from properties.observables import Measurement, Undefined
 from properties.probability import CONFIDENCE, exact_interval
 from properties.verdict import CONSISTENT, EVIDENCE_AGAINST, INCONCLUSIVE, VACUOUS_VERDICT, Evidence
@@ -66,10 +64,7 @@ def hitting_time(event: sp.core.relational.Relational, measurement: Measurement)
     rows = len(measurement.trajectory)
     if not rows:
         return None
-    large = as_balls(compile_expression(event.gts)(measurement), rows)
-    small = as_balls(compile_expression(event.lts)(measurement), rows)
-    holds, _ = difference_sign(large, small)
-    reached = np.flatnonzero(holds & large.defined() & small.defined())
+    reached = np.flatnonzero(certain_rows(event, measurement, rows))
     return int(measurement.trajectory.t[reached[0]]) if reached.size else None
 
 

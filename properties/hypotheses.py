@@ -9,6 +9,7 @@ from typing import Any
 
 import flint
 import numpy as np
+import sympy as sp
 from flint import arb, fmpq
 
 from bounds import (
@@ -101,11 +102,7 @@ def applicable_rows(theorem: Theorem, measurement: Measured) -> BoolArray:
             holds, _ = difference_sign(measurement["path_loss_gap"], measurement["loss_gap"])
             rows &= _so_far(holds, measurement) if "start" in memory else holds
         elif isinstance(assumption, Throughout):
-            large, small = (
-                as_balls(compile_expression(side)(measurement), rows.size)
-                for side in (assumption.relation.gts, assumption.relation.lts)
-            )
-            holds, _ = difference_sign(large, small)
+            holds = certain_rows(assumption.relation, measurement, rows.size)
             rows &= _so_far(holds, measurement) if "start" in memory else holds
         elif isinstance(assumption, StepAtMost):
             limit = lift(compile_expression(assumption.limit)(measurement))
@@ -290,6 +287,14 @@ _PREDICATES: dict[type[Assumption], Callable[[Assumption, Instance, Geometry], C
     Schedule: _schedule,
     Loss: _loss,
 }
+
+
+def certain_rows(relation: sp.core.relational.Relational, measurement: Measured, rows: int) -> BoolArray:
+    """Recorded steps at which a relation between observables certainly holds."""
+    large = as_balls(compile_expression(relation.gts)(measurement), rows)
+    small = as_balls(compile_expression(relation.lts)(measurement), rows)
+    room = large - small
+    return room.positive() if relation.rel_op in ("<", ">") else room.nonnegative()
 
 
 def as_balls(value: Any, rows: int) -> BallArray:

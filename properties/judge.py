@@ -12,7 +12,7 @@ from bounds.claims import Claim
 from models.dataset import Array
 from properties.balls import BallArray, BoolArray, difference_sign, lift
 from properties.compiled import compile_expression
-from properties.hypotheses import applicable_rows, as_balls, failing
+from properties.hypotheses import applicable_rows, as_balls, certain_rows, failing
 from properties.measured import Measured
 from properties.observables import Undefined
 
@@ -155,11 +155,7 @@ def in_domain(theorem: Theorem, measurement: Measured, rows: int) -> BoolArray:
     """Steps that certainly lie in the claim's domain."""
     if theorem.domain is None:
         return np.ones(rows, dtype=np.bool_)
-    small = as_balls(compile_expression(theorem.domain.lts)(measurement), rows)
-    large = as_balls(compile_expression(theorem.domain.gts)(measurement), rows)
-    inside, _ = difference_sign(large, small)
-    strict = (large - small).positive()
-    return strict if theorem.domain.rel_op in ("<", ">") else inside
+    return certain_rows(theorem.domain, measurement, rows)
 
 
 def defined_rows(theorem: Theorem, measurement: Measured, rows: int) -> BoolArray:
