@@ -13,7 +13,7 @@ from properties.certificate import Certificate, certify
 from properties.certify import TIGHT
 from properties.judge import HOLDS, VIOLATED
 from properties.store import load_instance
-from ratecheck.cli import IS_FALSIFIED, NOT_SETTLED, OK, Unusable
+from ratecheck.command import IS_FALSIFIED, NOT_SETTLED, OK, Unusable
 from ratecheck.versions import versions
 
 SCHEMA = "ratecheck/certify/1"

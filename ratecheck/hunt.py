@@ -24,7 +24,7 @@ from properties.hunt_objective import NOTHING, Hardness, Target, Unhuntable, har
 from properties.store import StoreError, save
 from properties.systems import tools
 from properties.verdict import FALSIFIED, SETTLED, Counterexample, Verdict
-from ratecheck.cli import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
+from ratecheck.command import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes, workers
 from ratecheck.hunt_words import describe, gain_words, power, shown
 from ratecheck.terminal import finding_sentence

@@ -17,7 +17,7 @@ from bounds.mutants import short_name
 from properties.power import KILLED, SURVIVED, UNDECIDED, Power, PowerUnit, Trial, measure_power
 from properties.trial import Profile
 from properties.verdict import FALSIFIED
-from ratecheck.cli import IS_FALSIFIED, OK, Unusable
+from ratecheck.command import IS_FALSIFIED, OK, Unusable
 from ratecheck.engine import in_processes
 from ratecheck.versions import versions
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bounds import Theorem
 from properties.soak import Tally, soak_unit, soak_units, spoke
 from properties.store import save
-from ratecheck.cli import IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
+from ratecheck.command import IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes
 from ratecheck.versions import versions
 

@@ -20,7 +20,7 @@ from properties.kept import DAMAGED, Kept, judge_kept, take_up
 from properties.store import StoreError, path_of, save
 from properties.trial import PROFILES, Profile, hold_trial
 from properties.verdict import FALSIFIED, SETTLED, Counterexample, Evidence, Verdict
-from ratecheck.cli import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
+from ratecheck.command import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes
 from ratecheck.terminal import print_kept, print_verdicts
 from ratecheck.versions import versions

@@ -169,6 +169,11 @@ def to_svg(chart: Any, **datasets: list[dict[str, Any]]) -> str:
     return _slim(str(vl_convert.vegalite_to_svg(specification)))
 
 
+def figure(chart: Any, alt: str, **datasets: list[dict[str, Any]]) -> Figure:
+    """A chart with its data sets (rows by name, as named in the chart) and its description."""
+    return Figure(to_svg(chart, **datasets), alt)
+
+
 def _slim(svg: str) -> str:
     """Coordinates to a hundredth of a pixel, no repetitions, and ids that no other drawing on the page has.
 

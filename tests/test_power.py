@@ -29,7 +29,8 @@ from bounds.catalogue import THEOREMS
 from bounds.mutants import CONSTANT, EXPONENT, HYPOTHESIS, IMPLIED, KINDS, REVERSED, SAME, SWAP, TRIVIAL, breed
 from properties.power import KILLED, SURVIVED, PowerUnit, measure_power, search
 from properties.trial import Profile
-from ratecheck.cli import Unusable, run
+from ratecheck.cli import run
+from ratecheck.command import Unusable
 from ratecheck.power import run_power
 
 SMALL = Profile(24, 200)
