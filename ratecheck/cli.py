@@ -15,11 +15,11 @@ from models.instance import InvalidRun
 from properties.store import StoreError
 
 # ``--help`` lists the commands in the order of these imports.
-from ratecheck import cli_trial, cli_search  # isort: skip
+from ratecheck import cli_trial, cli_search, cli_refine  # isort: skip
 from ratecheck.command import BAD_INPUT, INTERNAL, INTERRUPTED, OK, Unusable, app
 
 #: The modules whose commands are registered when they are imported, in the order of ``ratecheck --help``.
-COMMANDS = (cli_trial, cli_search)
+COMMANDS = (cli_trial, cli_search, cli_refine)
 
 _INPUT_ERRORS = (CatalogueError, InvalidClaim, InvalidDataset, InvalidRun, StoreError, Unusable)
 
