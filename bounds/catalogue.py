@@ -20,6 +20,8 @@ from bounds import (
     data,
     joint,
     joint_rates,
+    linear,
+    two_layer,
 )
 from bounds.language import InvalidClaim
 from bounds.theorem import Theorem
@@ -35,6 +37,8 @@ THEOREMS: tuple[Theorem, ...] = (
     *attention_rates.THEOREMS,
     *joint.THEOREMS,
     *joint_rates.THEOREMS,
+    *linear.THEOREMS,
+    *two_layer.THEOREMS,
     *data.THEOREMS,
 )
 

@@ -12,6 +12,7 @@ import sympy as sp
 
 from bounds.assumptions import Assumption, PositiveCoefficients, StepAtMost, Throughout
 from bounds.claims import Claim
+from bounds.display import Displayed
 from bounds.language import InvalidClaim, check_expression, check_relation
 from bounds.notation import NOTATION, Memory
 
@@ -36,6 +37,10 @@ class System:
 ATTENTION = System("attention", "self-attention with a fixed decoder")
 #: Attention and decoder trained together, docs/theory.md#joint.
 JOINT = System("joint", "joint training of attention and decoder")
+#: Linear classification, docs/theory.md#linear.
+LINEAR = System("linear", "linear classification")
+#: Two-layer networks with a fixed second layer, docs/theory.md#two-layer.
+TWO_LAYER = System("two-layer", "a two-layer network with a fixed second layer")
 #: Random data before any training, docs/theory.md#d1.
 DATA = System("data", "random token data")
 
@@ -77,7 +82,7 @@ class Conjecture(Status):
 
 
 @dataclass(frozen=True)
-class Theorem:
+class Theorem(Displayed):
     """A claim about every instance that satisfies its assumptions.
 
     Parameters

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flint import fmpq
@@ -51,6 +51,7 @@ class TokenDataset:
         tokens, or a sequence whose largest score is attained twice.
     """
 
+    unit: ClassVar[str] = "tokens"
     X: Array
     y: Array
     u: Array

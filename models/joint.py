@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import flint
 import numpy as np
@@ -98,7 +97,7 @@ class JointGeometry:
         block = fmpz_mat(n, n, [table[i][j] for i in range(n) for j in range(n)])
         features = _GramOnly(DyadicMatrix.of(block, self.exact_gram.exponent))
         try:
-            return solve(cast(PairFeatures, features))  # it looks at the Gram matrix only
+            return solve(features)
         except InseparableError:
             return None
 
@@ -233,7 +232,11 @@ def _run(instance: JointInstance, geometry: JointGeometry, dense: int) -> tuple[
             table[before, JOINT_COLUMNS.index(name)] = math.nan
     table.setflags(write=False)
     trajectory = JointTrajectory(
-        t, table, onset if onset >= 0 else None, _STATUS[status], decoder_onset if decoder_onset >= 0 else None
+        t,
+        table,
+        onset if onset >= 0 else None,
+        _STATUS[status],
+        decoder_onset=decoder_onset if decoder_onset >= 0 else None,
     )
     return trajectory, state
 

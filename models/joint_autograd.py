@@ -255,7 +255,7 @@ def _trajectory(rows: list[dict[str, float]], record: NDArray[np.int64], status:
     kept = record[record < count]
     table = table[kept]
     table.setflags(write=False)
-    return JointTrajectory(kept, table, onset, status, decoder_onset)
+    return JointTrajectory(kept, table, onset, status, decoder_onset=decoder_onset)
 
 
 def _onset(holds: NDArray[np.bool_], norm: Array) -> int | None:

@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from models.dataset import Array
 from models.trajectory import Trajectory
 
 #: Columns that the joint trainer fills at each recorded step.  A name that starts with ``log_`` holds the
@@ -67,11 +66,8 @@ class JointTrajectory(Trajectory):
         ``u_master_sum`` run from there and are NaN before.
     """
 
+    columns: tuple[str, ...] = JOINT_COLUMNS
     decoder_onset: int | None = None
-
-    def column(self, name: str) -> Array:
-        """The recorded column ``name`` of `JOINT_COLUMNS`, shape (R,)."""
-        return self.table[:, JOINT_COLUMNS.index(name)]
 
     @cached_property
     def decoder_onset_row(self) -> int | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import daqp
 import flint
@@ -16,7 +17,6 @@ from scipy.optimize import nnls
 from models.dataset import Array
 from models.dyadic import DyadicMatrix
 from models.minnorm import min_norm_point
-from models.pairs import PairFeatures
 
 _PRECISION = 256  # bits of the balls that prove a support
 _SHARP = 64  # bits to which a ball must be known before its midpoint is used
@@ -24,6 +24,18 @@ _ACTIVE = 1e-9  # relative size below which a float multiplier counts as zero (a
 
 #: Balls around λ and around the margins ⟨Z_j, W_mm⟩, one a pair.
 Enclosure = tuple[list[arb], list[arb]]
+
+
+class Gram(Protocol):
+    """Vectors known through their inner products: the exact Gram matrix, and that rounded once."""
+
+    @property
+    def exact_gram(self) -> DyadicMatrix:
+        """All inner products, exact."""
+
+    @property
+    def gram(self) -> Array:
+        """All inner products, rounded once."""
 
 
 class InseparableError(ValueError):
@@ -138,7 +150,7 @@ class MaxMargin:
         return sum((w * (m - 1) for w, m in pairs), fmpq(0))
 
 
-def solve(features: PairFeatures) -> MaxMargin:
+def solve(features: Gram) -> MaxMargin:
     """Solve the W-SVM exactly.
 
     A float solver proposes the support S.  Ball arithmetic then tries to prove it: λ_S > 0 and ⟨Z_j, W⟩ > 1

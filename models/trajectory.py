@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,27 +70,36 @@ class Trajectory:
     ----------
     t : array of int, shape (R,)
         Recorded steps.
-    table : array, shape (R, len(COLUMNS))
-        One column a name of `COLUMNS`.
+    table : array, shape (R, len(columns))
+        One column a name of ``columns``.
     onset : int or None
         t0: the first step with positive norm from which PC (positive coefficients) holds to the end.
         ``Lambda_max``, ``step_length_max`` and ``master_sum`` run from there and are NaN before.
     status : str
         ``"finished"``, or why the run stopped early: a step that float64 cannot hold, or a gradient whose
         terms cancel beyond float64's digits.  What was recorded before stands.
+    columns : tuple of str
+        Names of the columns: `COLUMNS` for attention; other systems have their own.  Whatever the system, orders
+        and limits look at ``norm``, ``margin_min`` and ``log_leak_max``.
     """
 
     t: NDArray[np.int64]
     table: Array
     onset: int | None
     status: str
+    columns: tuple[str, ...] = COLUMNS
 
     def __len__(self) -> int:
         return int(self.t.size)
 
+    def _repr_html_(self) -> str:
+        # As in bounds/display.py: a notebook asks the object itself, and only `reports` knows what it looks like.
+        shown: str = importlib.import_module("reports.notebook").shown(self)
+        return shown
+
     def column(self, name: str) -> Array:
-        """The recorded column ``name`` of `COLUMNS`, shape (R,)."""
-        return self.table[:, COLUMNS.index(name)]
+        """The recorded column ``name``, shape (R,)."""
+        return self.table[:, self.columns.index(name)]
 
     @cached_property
     def onset_row(self) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bounds import ATTENTION, JOINT, PositiveCoefficients, System, Theorem
+from bounds import ATTENTION, DATA, JOINT, PositiveCoefficients, System, Theorem
 from models.attention import Geometry, weights_at
 from models.dataset import TokenDataset
 from models.digits import DigitDataset
@@ -147,6 +147,8 @@ def run_digits(unit: DigitUnit) -> tuple[list[Evidence], DigitSummary]:
     for body in evidence.values():
         if isinstance(body, ComparisonEvidence):
             body.add(runner, digits.name)
+        elif body.theorem.system not in (ATTENTION, JOINT, DATA):
+            body.pass_over("digits are cut into tokens, which this system does not have")
     geometries = {ATTENTION: geometry, JOINT: JointGeometry(digits.dataset)}
     for (instance, dense), theorems in _groups(unit).items():
         system = theorems[0].system
@@ -164,7 +166,7 @@ def _groups(unit: DigitUnit) -> dict[tuple[Any, int], list[Theorem]]:
     known: dict[tuple[str, str, float, int], Any] = {}
     groups: dict[tuple[Any, int], list[Theorem]] = {}
     for theorem in unit.theorems:
-        if theorem.kind in ("comparison", "probability"):
+        if theorem.kind in ("comparison", "probability") or theorem.system not in (ATTENTION, JOINT):
             continue
         if theorem.system == JOINT:
             steps, dense = lengths(theorem, unit.profile)

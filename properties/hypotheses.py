@@ -61,15 +61,15 @@ class Check:
     reason: str = ""
 
 
-def check(assumption: Assumption, instance: Instance, geometry: Geometry) -> Check:
+def check(assumption: Assumption, instance: Any, geometry: Any) -> Check:
     """Decide a dataset- or run-level assumption exactly."""
-    predicate = _PREDICATES.get(type(assumption))
+    predicate = PREDICATES.get(type(assumption))
     if predicate is None:
-        raise TypeError(f"{assumption.name} has no predicate; add one to properties/hypotheses.py")
+        raise TypeError(f"{assumption.name} has no predicate; add one to PREDICATES")
     return predicate(assumption, instance, geometry)
 
 
-def failing(theorem: Theorem, instance: Instance, geometry: Geometry) -> str | None:
+def failing(theorem: Theorem, instance: Any, geometry: Any) -> str | None:
     """Why the theorem does not speak about this instance, or None if its fixed assumptions hold."""
     for assumption in theorem.assumes:
         if assumption.level != "trajectory":
@@ -273,7 +273,8 @@ def _loss(assumption: Assumption, instance: Instance, geometry: Geometry) -> Che
     return Check(instance.run.loss == assumption.loss, 0.0, f"the run's loss is {instance.run.loss}")
 
 
-_PREDICATES: dict[type[Assumption], Callable[[Assumption, Instance, Geometry], Check]] = {
+#: Who decides each assumption on data or configuration; a system adds its own where it defines their predicates.
+PREDICATES: dict[type[Assumption], Callable[[Any, Any, Any], Check]] = {
     Separable: _separable,
     EqualScores: _equal_scores,
     SelfAttention: _self_attention,

@@ -12,13 +12,15 @@ from typing import Any
 
 from models.dataset import InvalidDataset
 from models.instance import InvalidRun
+from models.records import RecordInstance
 from models.replay import PrecisionLost
 from models.trajectory import RECORD_LIMIT
 from properties.certify import LAST_PRECISION, examine, refute_limit, restartable
 from properties.conviction import as_counterexample
 from properties.judge import MAX_STEPS, UNDECIDED, VIOLATED, judge
 from properties.limits import limit_counterexample
-from properties.simpler import PASSES, Draft, Size, size_of
+from properties.simpler import PASSES, Draft, Size
+from properties.simpler_records import RECORD_PASSES, RecordDraft
 from properties.systems import tools
 from properties.verdict import Counterexample
 
@@ -59,7 +61,7 @@ def shrink(counterexample: Counterexample, budget: Budget | None = None) -> Coun
     progress = True
     while progress and search.open:
         progress = search.earlier()
-        for propose in PASSES:
+        for propose in search.passes:
             while search.open and search.first_of(propose):
                 progress = True
     return search.best
@@ -67,7 +69,12 @@ def shrink(counterexample: Counterexample, budget: Budget | None = None) -> Coun
 
 def size(counterexample: Counterexample) -> Size:
     """The counterexample's place in the order of the shrinker."""
-    return size_of(counterexample.instance, counterexample.step)
+    return _draft(counterexample.instance).size(counterexample.step)
+
+
+def _draft(instance: Any) -> Draft | RecordDraft:
+    """The parts of an instance, which know what is simpler."""
+    return RecordDraft.of(instance) if isinstance(instance, RecordInstance) else Draft.of(instance)
 
 
 class _Search:
@@ -76,6 +83,7 @@ class _Search:
     def __init__(self, counterexample: Counterexample, budget: Budget) -> None:
         self.best = counterexample
         self.size = size(counterexample)
+        self.passes = RECORD_PASSES if isinstance(counterexample.instance, RecordInstance) else PASSES
         self._theorem = counterexample.theorem
         self._system = tools(self._theorem.system)
         self._bits = min(max(BITS, 2 * counterexample.precision), LAST_PRECISION)
@@ -89,7 +97,7 @@ class _Search:
 
     def first_of(self, propose: Any) -> bool:
         """Accept the first proposal that is smaller and still breaks the theorem, if there is one."""
-        return any(self.open and self._accepts(draft) for draft in propose(Draft.of(self.best.instance)))
+        return any(self.open and self._accepts(draft) for draft in propose(_draft(self.best.instance)))
 
     def earlier(self) -> bool:
         """Judge the first step that is violated, or take the judged state as a new start."""
@@ -109,11 +117,11 @@ class _Search:
             start = self._system.restart(best.instance, best.step, geometry)
         except InvalidRun:
             return False
-        return self._accepts(Draft.of(start), step=0)
+        return self._accepts(_draft(start), step=0)
 
-    def _accepts(self, draft: Draft, step: int | None = None) -> bool:
+    def _accepts(self, draft: Draft | RecordDraft, step: int | None = None) -> bool:
         """Whether a draft is smaller and certified to break the theorem; it is then the best."""
-        fewer = draft.X.size < self.size.tokens
+        fewer = draft.size(0).tokens < self.size.tokens
         reach = max(self.best.step, _REACH) if fewer else self.best.step if step is None else step
         if not fewer and draft.size(reach) >= self.size:
             return False

@@ -96,11 +96,6 @@ class Draft:
         )
 
 
-def size_of(instance: Any, step: int) -> Size:
-    """An instance's place in the order, judged at a step."""
-    return Draft.of(instance).size(step)
-
-
 def digits(x: float | Fraction) -> int:
     """Binary digits of numerator and denominator, and one for the sign: 0 of 0, 1 of 1, 2 of −1, 2 and 1/2."""
     p, q = x.as_integer_ratio()

@@ -1,71 +1,25 @@
-"""What the trial needs of a system: settings, training, and the exact run.  One entry a system."""
+"""The systems that a trial knows: one entry of `properties.tools.Tools` each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from hypothesis.strategies import SearchStrategy
-
-from bounds import ATTENTION, JOINT, System, Theorem
+from bounds import ATTENTION, JOINT, LINEAR, TWO_LAYER, System
 from models.attention import Geometry, train, weights_at
 from models.instance import Instance
 from models.joint import JointGeometry, JointInstance, restarted_joint
 from models.replay import ExactSetting, replay
 from models.trajectory import RECORD_LIMIT
 from properties.attention import Setting
-from properties.datasets import Family
 from properties.joint import JointSetting, measure_joint
 from properties.joint_exact import exact_walk
-from properties.measured import BallMeasured, Measured
+from properties.linear import TOOLS as LINEAR_TOOLS
+from properties.measured import Measured
 from properties.observables import ExactMeasurement, Measurement
+from properties.tools import ExactRun, SettingLike, Tools
+from properties.two_layer import TOOLS as TWO_LAYER_TOOLS
 
-
-class SettingLike(Hashable, Protocol):
-    """What theorems that can share instances have in common."""
-
-    def families(self) -> tuple[Family, ...]:
-        """Families of datasets to draw from."""
-
-    def instances(self, family: Family, steps: int) -> SearchStrategy[Any]:
-        """Strategy for instances with datasets of one family."""
-
-
-@dataclass(frozen=True)
-class ExactRun:
-    """A run in balls: its observables, and its states in order."""
-
-    measurement: BallMeasured
-    states: Iterator[Any]
-
-
-@dataclass(frozen=True)
-class Tools:
-    """How instances of a system are drawn, trained and replayed.
-
-    Attributes
-    ----------
-    setting : callable
-        The setting of a theorem.
-    geometry : callable
-        What does not change during an instance's training.
-    measure : callable
-        Train an instance, recording every step up to a given one, and measure it.
-    exact : callable
-        The run in balls, given the onset and the names of the observables that will be asked for.
-    restart : callable
-        The instance taken up at the float run's state of a given step, which is again an exact state.
-    instance : callable
-        An instance from its JSON object.
-    """
-
-    setting: Callable[[Theorem], SettingLike]
-    geometry: Callable[[Any], Any]
-    measure: Callable[[Any, Any, int], Measured]
-    exact: Callable[[Any, Any, int | None, frozenset[str]], ExactRun]
-    restart: Callable[[Any, int, Any], Any]
-    instance: Callable[[Mapping[str, Any]], Any]
+__all__ = ["ExactRun", "SettingLike", "Tools", "tools"]
 
 
 def tools(system: System) -> Tools:
@@ -109,4 +63,6 @@ _TOOLS: dict[str, Tools] = {
         restarted_joint,
         JointInstance.from_json,
     ),
+    LINEAR.name: LINEAR_TOOLS,
+    TWO_LAYER.name: TWO_LAYER_TOOLS,
 }

@@ -21,7 +21,6 @@ from properties.attention import Setting
 from properties.certify import may_be_refuted
 from properties.comparison import DENSE, ComparisonEvidence, Runner, method_run
 from properties.conviction import consider, smaller_counterexample, smaller_trap, worst_counterexample
-from properties.datasets import FAMILIES, Family
 from properties.evidence import evidence_for
 from properties.limits import LimitEvidence
 from properties.measured import Measured
@@ -29,6 +28,7 @@ from properties.orders import OrderEvidence
 from properties.probability import ProbabilityEvidence, sample_size
 from properties.shrinker import shrink, size
 from properties.systems import SettingLike, tools
+from properties.tools import FamilyLike
 from properties.verdict import Evidence, PointwiseEvidence
 
 #: Datasets searched for traps, for each long run that a limit claim is given.
@@ -80,9 +80,10 @@ class Unit:
     seed: int
 
     @property
-    def source(self) -> Family:
+    def source(self) -> FamilyLike:
         """The family of datasets."""
-        return next(family for family in FAMILIES if family.name == self.family)
+        families: Sequence[FamilyLike] = self.setting.families()
+        return next(family for family in families if family.name == self.family)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class TrapUnit:
 
     theorem: Theorem
     setting: SettingLike
-    family: Family
+    family: FamilyLike
     examples: int
     seed: int
 
@@ -195,11 +196,12 @@ def run_unit(unit: Work) -> list[Evidence]:
             measurement = system.measure(instance, geometry, unit.dense)
         repeat = _Repeat(instance, geometry, unit)
         shared = (time.perf_counter() - started) / len(unit.theorems)
-        runner = Runner(instance.dataset, geometry, instance.run.loss, unit.steps)
+        runner: Runner | None = None
         for theorem in unit.theorems:
             started = time.perf_counter()
             body = evidence[theorem.id]
             if isinstance(body, ComparisonEvidence):
+                runner = runner or Runner(instance.dataset, geometry, instance.run.loss, unit.steps)
                 body.add(runner, unit.family)
             elif measurement is not None:
                 weigh(body, measurement, unit.family, repeat, unit.seed)
@@ -345,7 +347,8 @@ def _minimise(body: Evidence, profile: Profile) -> None:
     """
     if body.counterexample is None:
         return
-    theorem, order, found = body.theorem, [family.name for family in FAMILIES], [body.counterexample]
+    theorem, found = body.theorem, [body.counterexample]
+    order = [family.name for family in _setting(theorem).families()]
     drawn = [pair for pair in set(body.broken) if pair[0] in order]  # not from a corpus or another claim
     for family, unit_seed in sorted(drawn, key=lambda pair: (order.index(pair[0]), pair[1]))[:1]:
         count = profile.examples if theorem.kind == "pointwise" else TRAP_SEARCH * profile.long_examples

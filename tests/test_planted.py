@@ -17,6 +17,7 @@ from properties.store import load, rejudge, save
 from properties.trial import PROFILES, Profile
 from properties.verdict import PointwiseEvidence
 from tests.planted import BROAD, CORNERS, FALSE, TRUE_BUT_TIGHT
+from tests.planted_points import FALSE_OF_POINTS, TIGHT_OF_POINTS
 
 #: Corners that the quick profile misses; the standard one finds them.
 NEEDS_STANDARD = frozenset({"corner.unequal-scores", "corner.ascent", "corner.cross-attention"})
@@ -51,7 +52,7 @@ def test_quick_falsifies_nine_tenths() -> None:
     assert len(NEEDS_STANDARD) <= len(FALSE) / 10
 
 
-@pytest.mark.parametrize("theorem", FALSE, ids=lambda theorem: theorem.id)
+@pytest.mark.parametrize("theorem", [*FALSE, *FALSE_OF_POINTS], ids=lambda theorem: theorem.id)
 def test_falsehoods_are_falsified_with_a_certificate_that_replays(theorem: Theorem, tmp_path: Path) -> None:
     body = searched(theorem)
     assert body.verdict == "falsified"
@@ -74,12 +75,25 @@ def test_counterexamples_are_small() -> None:
     assert statistics.median(digits) <= 2
 
 
+def test_counterexamples_of_points_are_small() -> None:
+    sizes, digits = [], []
+    for theorem in FALSE_OF_POINTS:
+        found = searched(theorem).counterexample
+        assert found is not None
+        dataset = shrink(found, LITTLE).instance.dataset
+        sizes.append(dataset.X.shape)
+        digits.append(max(significant_digits(float(x)) for x in dataset.X.ravel()))
+    n, d = (statistics.median(size) for size in zip(*sizes, strict=True))
+    assert (n <= 2, d <= 2) == (True, True), sizes
+    assert statistics.median(digits) <= 3
+
+
 def significant_digits(value: float) -> int:
     """Decimal digits between the first and the last that is not 0."""
     return len(Decimal(repr(value)).normalize().as_tuple().digits)
 
 
-@pytest.mark.parametrize("theorem", TRUE_BUT_TIGHT, ids=lambda theorem: theorem.id)
+@pytest.mark.parametrize("theorem", [*TRUE_BUT_TIGHT, *TIGHT_OF_POINTS], ids=lambda theorem: theorem.id)
 def test_tight_truths_are_neither_convicted_nor_left_open(theorem: Theorem) -> None:
     body = search([theorem], SMALL, seed=0)[theorem.id]
     # A claim that is its observable's trivial level says nothing, and that is what the verdict says.
