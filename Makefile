@@ -8,10 +8,10 @@ STAMP := .venv/.installed
 .PHONY: verify test lint bench clean
 # A falsified or an open claim is a result and no failure of the command: its exit codes 1 and 3 are passed over.
 verify: $(STAMP)
-	$(BIN)/ratecheck verify --profile quick --report output/report.html || { code=$$?; [ $$code -eq 1 ] || [ $$code -eq 3 ]; }
+	$(BIN)/ratecheck verify --profile quick --power 12 --report output/report.html || { code=$$?; [ $$code -eq 1 ] || [ $$code -eq 3 ]; }
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -229,7 +229,7 @@ class _Reader:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        skipped = (r"\ ", *_SIZES)
+        skipped = (r"\ ", r"\,", r"\textstyle", *_SIZES)
         self.tokens = [token for token in _TOKENS.findall(source) if not token.isspace() and token not in skipped]
         self.at = 0
 

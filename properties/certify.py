@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import flint
 import sympy as sp
@@ -70,8 +71,8 @@ def restartable(theorem: Theorem) -> bool:
 
 def examine(
     theorem: Theorem,
-    instance: Instance,
-    geometry: Geometry,
+    instance: Any,
+    geometry: Any,
     steps: Sequence[int],
     onset: int | None,
     *,
@@ -117,8 +118,8 @@ def examine(
 
 def _decide(
     theorem: Theorem,
-    instance: Instance,
-    geometry: Geometry,
+    instance: Any,
+    geometry: Any,
     steps: Set[int],
     onset: int | None,
     precision: int,
@@ -134,9 +135,10 @@ def _decide(
         back = _looks_back(memory, state.t, onset)
         if back or state.t in steps:
             here = _met(theorem, measurement)
-            met = _both(met, here) if back else here
+            if back:  # a step that nothing looks back on says nothing about later ones
+                met = here = _both(met, here)
         if state.t in steps:
-            yield _finding(theorem, instance, measurement, met, precision)
+            yield _finding(theorem, instance, measurement, here, precision)
         measurement.leave()
 
 

@@ -161,7 +161,7 @@ class ComparisonEvidence(Evidence):
             return self.why_vacuous()
         low, high = self.interval
         censored = sum(p.second is None for p in self.pairs)
-        late = f", {claim.second} not at all within {self.last_step} steps on {censored}" if censored else ""
+        late = f", {claim.second} not at all within {self.last_step:,} steps on {censored}" if censored else ""
         word = {CONSISTENT: "Consistent", EVIDENCE_AGAINST: "Evidence against"}.get(self.verdict, "Open")
         return (
             f"{word}: {claim.first} is sooner than {claim.second} on {self.outcomes[FIRST]} of {len(self.pairs)} "

@@ -32,7 +32,8 @@ def consider(body: PointwiseEvidence, measurement: Measured, source: str, seed: 
     # One certified counterexample is enough: further violations are counted, not examined again.
     known = judgement.outcome == VIOLATED and body.counterexample is not None
     findings = [] if known else examine_suspects(theorem, judgement, measurement)
-    body.add(source, instance, judgement, findings)
+    solution = getattr(measurement.geometry, "max_margin", None)
+    body.add(source, instance, judgement, findings, None if solution is None else solution.gamma)
     convicted = next((f for f in findings if f.outcome == VIOLATED), None)
     if convicted is not None:
         body.broken.append((source, seed))

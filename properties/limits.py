@@ -267,9 +267,9 @@ class LimitEvidence(Evidence):
             if self.outcomes[name]
         )
         within = "" if self.infinite else f" (within {TOLERANCE:g})"
-        scope = f"{counts} of {len(self.runs)} runs up to step {self.last_step}{within}"
+        scope = f"{counts} of {len(self.runs)} runs up to step {self.last_step:,}{within}"
         if self.searched:
-            scope += f"; {self.searched} more datasets searched for traps"
+            scope += f"; {self.searched:,} more datasets searched for traps"
         if self.counterexample is not None:
             size = "×".join(map(str, self.counterexample.instance.dataset.X.shape))
             return (
@@ -277,9 +277,10 @@ class LimitEvidence(Evidence):
                 f"away from 0 (trap lemma, certified); {scope}"
             )
         if self.verdict == EVIDENCE_AGAINST:
-            size = "×".join(str(k) for k in farthest.instance.dataset.X.shape)
+            data: Any = farthest.instance.dataset
+            size, unit = "×".join(str(k) for k in data.X.shape), data.unit
             return (
-                f"Evidence against: a run on {size} tokens ({farthest.source}) settles at distance "
+                f"Evidence against: a run on {size} {unit} ({farthest.source}) settles at distance "
                 f"{farthest.distance:.3g}, and stays there in a run {LONGER} times as long; {scope}"
             )
         word = "Consistent" if self.verdict == CONSISTENT else "Open"

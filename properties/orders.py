@@ -278,7 +278,7 @@ class OrderEvidence(Evidence):
         count, power = len(self.telling), f"measured as a power of {self.clock}"
         measured = (
             f"{power}, the exponent is {_interval(typical.exponent)} in the median of {count} runs up to step "
-            f"{self.last_step}, where the claimed rate has {_number(typical.claimed.slope)}"
+            f"{self.last_step:,}, where the claimed rate has {_number(typical.claimed.slope)}"
         )
         measured += f"; the slowest run ({slowest.source}) shows {_interval(slowest.exponent)}"
         if self.verdict == EVIDENCE_AGAINST:
@@ -286,7 +286,7 @@ class OrderEvidence(Evidence):
             worst = max(growing, key=lambda run: run.ratio.slope)
             return (
                 f"Evidence against: on {worst.source} the ratio to the claimed rate still grows like {self.clock} "
-                f"to the power {_interval(worst.ratio)} over the last two decades up to step {worst.last_step}; "
+                f"to the power {_interval(worst.ratio)} over the last two decades up to step {worst.last_step:,}; "
                 f"{measured}"
             )
         if self.verdict == INCONCLUSIVE:

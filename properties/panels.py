@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from models.dataset import Array, TokenDataset
 from models.instance import Instance
 from models.joint import JointGeometry, JointInstance, JointRun
 from models.random_data import signal_plus_noise
-from models.snapshots import Snapshot, snapshots
+from models.snapshots import snapshots
 from properties.balls import BallArray
 from properties.comparison import method_run
 from properties.compiled import compile_expression
@@ -48,13 +50,23 @@ class Panel:
     series: list[Series] = field(default_factory=list)
 
 
+class AttentionMap(Protocol):
+    """Attention weights at step ``t``, shape (n, T): a `models.snapshots.Snapshot` and the like."""
+
+    @property
+    def t(self) -> int: ...
+
+    @property
+    def attention(self) -> Array: ...
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionFilm:
-    """Attention rows over time for one method: a snapshot at each step, the first at step 0."""
+    """Attention rows over time for one method: a map at each step, the first at step 0."""
 
     method: str
     dataset: TokenDataset
-    frames: list[Snapshot]
+    frames: Sequence[AttentionMap]
 
 
 @dataclass(frozen=True, eq=False)

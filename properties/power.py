@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bounds import Theorem
-from bounds.mutants import CONSTANT, HYPOTHESIS, Mutant, breed
+from bounds.mutants import CONSTANT, HYPOTHESIS, Mutant, breed, short_name
 from properties.trial import MAX_ROUNDS, Profile, Unit, aimed_at, plan, run_unit
 from properties.verdict import Counterexample, PointwiseEvidence
 
 #: Where a hypothesis fails a claim may still hold nearly always: without one, so many times as much is tried.
 WITHOUT = 4
 KILLED, SURVIVED, UNDECIDED, NEVER = "killed", "survived", "undecided", "never applicable"
+#: What the trial of a claim without one of its hypotheses says about that hypothesis.
+NEEDED, NOT_SEEN, OPEN = "needed", "not seen to be needed", "undecided"
 
 
 def search(theorems: Sequence[Theorem], profile: Profile, seed: int) -> dict[str, PointwiseEvidence]:
@@ -80,6 +82,25 @@ class Trial:
             outcome = UNDECIDED if body.suspected else SURVIVED
         return cls(mutant, outcome, body.applicable, body.worst_ratio, body.counterexample)
 
+    @property
+    def hypothesis(self) -> str:
+        """The short name of the hypothesis that was dropped; empty for a changed claim."""
+        return "" if self.mutant.dropped is None else short_name(self.mutant.dropped)
+
+    @property
+    def necessity(self) -> str:
+        """Whether the dropped hypothesis is needed: it is if the claim without it was convicted."""
+        return {KILLED: NEEDED, UNDECIDED: OPEN}.get(self.outcome, NOT_SEEN)
+
+    @property
+    def seen(self) -> str:
+        """The size of the counterexample, or how many instances gave none."""
+        found = self.counterexample
+        if found is None:
+            return f"none among {self.applicable} instances"
+        size = "×".join(str(k) for k in found.instance.dataset.X.shape)
+        return f"{size} tokens, step {found.step}, certified at {found.precision} bits"
+
 
 @dataclass
 class Power:
@@ -113,6 +134,11 @@ class Power:
     def of_hypotheses(self) -> list[Trial]:
         """Trials without a hypothesis."""
         return [trial for trial in self.trials if trial.mutant.kind == HYPOTHESIS]
+
+    @property
+    def needed(self) -> list[str]:
+        """Hypotheses without which the claim was convicted, by their short names."""
+        return [trial.hypothesis for trial in self.of_hypotheses if trial.necessity == NEEDED]
 
     @property
     def share_killed(self) -> float | None:

@@ -16,6 +16,7 @@ from models.snapshots import Snapshot, snapshots
 from properties.apriori import Undefined, correlation_room
 from properties.hypotheses import negative_correlation
 from properties.limits import LimitRun
+from properties.wording import power_label
 
 #: Attention on its optimal token below which a sequence counts as lost.
 LOST = 0.5
@@ -58,7 +59,11 @@ class Settled:
             return "no sequence lost its optimal token"
         names = ", ".join(str(i + 1) for i in self.lost)
         plural = "s" if len(self.lost) > 1 else ""
-        pull = "vanishes" if self.slowest_share == -math.inf else f"is 10^{self.slowest_share:.0f} of the whole"
+        pull = (
+            "vanishes"
+            if self.slowest_share == -math.inf
+            else f"is {power_label(round(self.slowest_share))} of the whole"
+        )
         them = "their" if plural else "its"
         text = f"sequence{plural} {names} lost sight of the optimal token, and {them} pull {pull}"
         if self.cosine_without is not None:

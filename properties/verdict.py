@@ -11,9 +11,11 @@ from typing import Any, Self
 import numpy as np
 
 from bounds import Theorem
+from bounds.display import Displayed
 from models.instance import Instance
 from properties.certify import Finding
 from properties.judge import HOLDS, NOT_APPLICABLE, UNDECIDED, VACUOUS, Curve, Judgement
+from properties.wording import counted, tightness
 
 FALSIFIED, CONFIRMED, VACUOUS_VERDICT, INCONCLUSIVE = "falsified", "confirmed", "vacuous", "inconclusive"
 #: The words of claims that no finite run can falsify or confirm.
@@ -21,6 +23,7 @@ CONSISTENT, EVIDENCE_AGAINST = "consistent", "evidence against"
 #: Verdicts after which nothing is left open.
 SETTLED = (CONFIRMED, CONSISTENT)
 _CURVES = 150  # runs kept for drawing, a theorem
+_HARDEST = 3  # runs kept that came nearest to breaking a theorem
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,49 @@ class JudgedRun:
     log_ratio: float
     step: int
     curve: Curve | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One judged instance in a few numbers: what it was like, and the largest ratio of the sides.
+
+    Attributes
+    ----------
+    source, rule, loss : str
+        Family, step rule and loss, empty where the system has no choice of one, as joint training has no rule.
+    n, T, d : int
+        1 where the data have no such size.
+    gamma, eta : float or None
+        The max-margin γ, where the tokens are separable, and the step size η (W's first step length in joint
+        training), where the rule has one.
+    log_ratio : float
+        Largest log10(smaller side/larger side); −∞ where the signs settle the claim at every step.
+    step : int
+        Where it is attained.
+    instance : str
+        The instance's id.
+    """
+
+    source: str
+    rule: str
+    loss: str
+    n: int
+    T: int
+    d: int
+    gamma: float | None
+    eta: float | None
+    log_ratio: float
+    step: int
+    instance: str
+
+    @classmethod
+    def of(cls, source: str, instance: Any, gamma: float | None, judgement: Judgement) -> Case:
+        """The case of an instance of any system."""
+        data, run = instance.dataset, instance.run
+        rule, eta = getattr(run, "rule", ""), getattr(run, "eta", getattr(run, "eta_W", None))
+        size = (getattr(data, "n", data.N), getattr(data, "T", 1), getattr(data, "d", 1))
+        worst = (judgement.worst_log_ratio, judgement.worst_step)
+        return cls(source, rule, getattr(run, "loss", ""), *size, gamma, eta, *worst, instance.id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +184,7 @@ class Evidence(ABC):
     def why_vacuous(self) -> str:
         """The sentence of a theorem whose hypotheses were never met."""
         why = f": {self.reasons.most_common(1)[0][0]}" if self.reasons else ""
-        return f"Says nothing here: its hypotheses held on none of {self.instances} instances{why}"
+        return f"Says nothing here: its hypotheses held on none of {self.instances:,} instances{why}"
 
 
 @dataclass(eq=False)
@@ -153,8 +199,10 @@ class PointwiseEvidence(Evidence):
         Instances with a step whose two sides agree to 200 bits.
     suspected : list
         Instances and steps that ball arithmetic did not decide either.
-    worst, runs
-        The run with the largest ratio of the sides, and runs kept for drawing.
+    cases : list
+        Every applicable instance in a few numbers.
+    hardest, runs : list
+        The distinct runs with the largest ratios of the sides, the largest first, and runs kept for drawing.
     worst_counterexample : Counterexample or None
         Of a falsified claim: the step of that largest ratio, where it is certified to violate the claim.
     """
@@ -163,12 +211,28 @@ class PointwiseEvidence(Evidence):
     within_budget: int = 0
     tight: int = 0
     suspected: list[tuple[Instance, int]] = field(default_factory=list)
-    worst: JudgedRun | None = None
+    cases: list[Case] = field(default_factory=list)
+    hardest: list[JudgedRun] = field(default_factory=list)
     runs: list[JudgedRun] = field(default_factory=list)
     worst_counterexample: Counterexample | None = None
 
-    def add(self, source: str, instance: Instance, judgement: Judgement, findings: list[Finding]) -> None:
-        """Count one judged instance; ``findings`` are what the certified tier said of its suspects."""
+    def add(
+        self,
+        source: str,
+        instance: Instance,
+        judgement: Judgement,
+        findings: list[Finding],
+        gamma: float | None = None,
+    ) -> None:
+        """Count one judged instance.
+
+        Parameters
+        ----------
+        findings
+            What the certified tier said of its suspects.
+        gamma : float, optional
+            The max-margin γ, if the tokens are separable.
+        """
         if judgement.outcome == NOT_APPLICABLE:
             self.pass_over(judgement.reason)
             return
@@ -190,9 +254,10 @@ class PointwiseEvidence(Evidence):
         self.informative += judgement.informative
         self.within_budget += judgement.undecided
         self.last_step = max(self.last_step, judgement.last_step)
+        self.cases.append(Case.of(source, instance, gamma, judgement))
         run = JudgedRun(source, instance, judgement.worst_log_ratio, judgement.worst_step, judgement.curve)
-        if self.worst is None or run.log_ratio > self.worst.log_ratio:
-            self.worst = run
+        if len(self.hardest) < _HARDEST or run.log_ratio > self.hardest[-1].log_ratio:
+            self.hardest = _hardest([*self.hardest, run])
         if len(self.runs) < _CURVES:
             self.runs.append(run)
 
@@ -202,9 +267,14 @@ class PointwiseEvidence(Evidence):
         self.within_budget += other.within_budget
         self.tight += other.tight
         self.suspected += other.suspected
+        self.cases += other.cases
+        self.hardest = _hardest([*self.hardest, *other.hardest])
         self.runs = (self.runs + other.runs)[:_CURVES]
-        if other.worst is not None and (self.worst is None or other.worst.log_ratio > self.worst.log_ratio):
-            self.worst = other.worst
+
+    @property
+    def worst(self) -> JudgedRun | None:
+        """The run with the largest ratio of the sides."""
+        return self.hardest[0] if self.hardest else None
 
     @property
     def verdict(self) -> str:
@@ -246,24 +316,46 @@ class PointwiseEvidence(Evidence):
         if self.verdict == FALSIFIED:
             assert self.counterexample is not None
             size = "×".join(str(k) for k in self.counterexample.instance.dataset.X.shape)
-            return f"False: broken at step {self.counterexample.step} of a run on {size} tokens, certified"
-        scope = f"{self.applicable} instances up to step {self.last_step}"
+            unit = self.counterexample.instance.dataset.unit
+            return f"False: broken at step {self.counterexample.step:,} of a run on {size} {unit}, certified"
+        scope = f"{counted(self.applicable, 'dataset')} up to step {self.last_step:,}"
         if self.verdict == VACUOUS_VERDICT:
             if not self.applicable:
                 return self.why_vacuous()
             return f"Says nothing here: on {scope} the bound is never better than what is trivially true"
         if self.verdict == INCONCLUSIVE:
             count = len(self.suspected)
-            return f"Suspected on {count} of {scope}; ball arithmetic did not decide within its budget"
-        ratio = self.worst_ratio
-        tightest = ""
-        if ratio is not None and ratio > 0:
-            equal = self.tight and ratio > 1 - 1e-9
-            tightest = "; attained with equality" if equal else f"; tightest ratio {ratio:.3g}"
-        return f"No counterexample among {scope}, {self.certified} of them certified{tightest}"
+            return f"Suspected on {count:,} of {scope}; ball arithmetic did not decide within its budget"
+        certified = f"{self.certified:,}" if self.certified else "none"
+        return f"No counterexample among {scope}, {certified} of them certified{self._tightest}"
+
+    @property
+    def _tightest(self) -> str:
+        """How near the claim comes to equality, as the end of a sentence; empty where no ratio tells."""
+        worst = self.worst
+        if worst is None or worst.log_ratio == -np.inf:
+            return ""
+        if self.tight and worst.log_ratio > np.log10(1 - 1e-9):
+            return "; attained with equality"
+        if worst.curve is not None and not np.isfinite(worst.curve.large).any():
+            # Neither side is positive: "times" would be said of the wrong one.
+            return f"; tightest ratio {self.worst_ratio:.3g}"
+        theorem = self.theorem
+        one_measured = theorem.small.is_Symbol != theorem.large.is_Symbol
+        return f"; {tightness(worst.log_ratio, upper=theorem.bound_is_upper if one_measured else None)}"
 
 
-class Verdict:
+def _hardest(runs: list[JudgedRun]) -> list[JudgedRun]:
+    """The few runs with the largest ratios, of distinct instances; the earlier one where two are equal."""
+    distinct: dict[str, JudgedRun] = {}
+    for run in sorted(runs, key=lambda run: -run.log_ratio):
+        distinct.setdefault(run.instance.id, run)
+        if len(distinct) == _HARDEST:
+            break
+    return list(distinct.values())
+
+
+class Verdict(Displayed):
     """What the evidence says about one theorem, within its scope.
 
     A verdict has no truth value: "confirmed" is not "true", so ``bool(verdict)`` raises.

@@ -1,8 +1,9 @@
-"""The commands that try and show: list, show, verify, report, replay."""
+"""The commands that try and show: list, show, verify, compare, report, replay."""
 
 from __future__ import annotations
 
 import datetime
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,17 +31,29 @@ def list_(ids: Ids = None, file: File = None, json_: Json = None) -> int:
 
 
 @app.command()
-def show(id: Annotated[str, typer.Argument(help="Theorem id or label.")], file: File = None) -> int:
-    """Show a theorem as it would stand in a paper."""
+def show(
+    id: Annotated[str, typer.Argument(help="Theorem id or label.")],
+    html: Annotated[Path | None, typer.Option(help="Write the statement as a small page to this path.")] = None,
+    file: File = None,
+) -> int:
+    """Show a theorem as it would stand in a paper, and how to put it on trial."""
     from bounds.rendering import text
 
     theorems = select([*THEOREMS, *(load_file(file) if file else [])], [id])
+    trial = ["ratecheck", "verify", *(theorem.id for theorem in theorems)]
+    trial += ["--file", str(file)] if file else []
     sys.stdout.write("\n\n".join(text(theorem) for theorem in theorems) + "\n")
+    sys.stdout.write(f"\nput it on trial: {shlex.join(trial)}\n")
+    if html is not None:
+        from reports.notebook import write_statements
+
+        write_statements(theorems, html)
     return OK
 
 
 @app.command()
 def verify(
+    context: typer.Context,
     ids: Ids = None,
     file: File = None,
     profile: Annotated[str, typer.Option(help="quick, standard or deep.")] = "quick",
@@ -50,6 +63,9 @@ def verify(
     data: Annotated[str, typer.Option(help="random, or digits for handwritten digits.")] = "random",
     json_: Json = None,
     report: Annotated[Path | None, typer.Option(help="Write the HTML report to this path.")] = None,
+    power: Annotated[
+        int | None, typer.Option(help="Try mutants of each inequality too, each on so many instances.")
+    ] = None,
     counterexamples: Annotated[Path, typer.Option(help="Where counterexamples are kept.")] = Path(
         "counterexamples"
     ),
@@ -67,16 +83,38 @@ def verify(
 
     own = load_file(file) if file else []
     chosen = select([*THEOREMS, *own], ids) if ids else (own or list(THEOREMS))
-    request = Request.checked(chosen, profile, examples, steps, seed, data, named=bool(ids or own))
+    request = Request.checked(chosen, profile, examples, steps, seed, data, bool(ids or own), power)
     quiet = json_ == "-"
     outcome = run_trial(request, Console(stderr=True), file, counterexamples, kept, corpus)
     if not quiet:
         outcome.print(wide_console())
+    provenance = outcome.provenance(datetime.date.today().isoformat(), command_line(context))
+    if json_ is not None:
+        write_json(outcome.as_json(provenance), json_)
+    if report is not None:
+        outcome.write_report(report, provenance)
+        Console(stderr=True).print(f"report: {report}", highlight=False, soft_wrap=True)
+    return outcome.exit_code
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="A result that verify --json has written.")],
+    after: Annotated[Path, typer.Argument(help="Another one, written after a change.")],
+    report: Annotated[Path | None, typer.Option(help="Write the comparison as an HTML page to this path.")] = None,
+    json_: Json = None,
+) -> int:
+    """Compare two results of verify: which statements changed, and what that did to verdicts and ratios."""
+    from ratecheck.compare import compare_results
+    from ratecheck.terminal import wide_console
+
+    outcome = compare_results(before, after)
+    if json_ != "-":
+        outcome.print(wide_console())
     if json_ is not None:
         write_json(outcome.as_json(), json_)
     if report is not None:
-        date = datetime.date.today().isoformat()
-        outcome.write_report(report, date)
+        outcome.write_report(report)
         Console(stderr=True).print(f"report: {report}", highlight=False, soft_wrap=True)
     return outcome.exit_code
 
@@ -145,6 +183,32 @@ def replay(
     if finding.outcome == "violated":
         return IS_FALSIFIED
     return OK if finding.outcome in ("holds", "tight") else NOT_SETTLED
+
+
+def command_line(context: typer.Context) -> str:
+    """The command as it was given, with paths as seen from the working folder and no folders of the machine."""
+    words = ["ratecheck", str(context.info_name)]
+    for parameter in context.command.params:
+        source, value = (
+            context.get_parameter_source(parameter.name or ""),
+            context.params.get(parameter.name or ""),
+        )
+        if source is None or source.name != "COMMANDLINE" or value is None:
+            continue
+        if parameter.param_type_name == "argument":
+            words += [_portable(one) for one in (value if isinstance(value, list | tuple) else [value])]
+        elif isinstance(value, bool):
+            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+        else:
+            words += [parameter.opts[0], _portable(value)]
+    return shlex.join(words)
+
+
+def _portable(value: object) -> str:
+    path = Path(str(value))
+    if not path.is_absolute():
+        return str(value)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
 
 
 def _described(theorem: Theorem) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bounds import Derived, Theorem
-from bounds.mutants import short_name
-from properties.power import KILLED, SURVIVED, UNDECIDED, Power, PowerUnit, Trial, measure_power
+from properties.power import KILLED, SURVIVED, UNDECIDED, Power, PowerUnit, measure_power
 from properties.trial import Profile
 from properties.verdict import FALSIFIED
 from ratecheck.command import IS_FALSIFIED, OK, Unusable
@@ -23,7 +22,6 @@ from ratecheck.versions import versions
 
 SCHEMA = "ratecheck/power/1"
 STEPS = 1_000
-NEEDED, NOT_SEEN, OPEN = "needed", "not seen to be needed", "undecided"
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ class PowerOutcome:
         if any(power.of_hypotheses for power in self.powers):
             console.print()
             console.print(_necessity_table(self.powers))
-        for id_ in self.discoveries:
-            console.print(f"[bold red]{id_} itself was convicted: ratecheck verify {id_}[/]", highlight=False)
-        console.print(f"\n{self.sentence}.", highlight=False)
+        self.print_summary(console)
         console.print(
             "A survivor says that the claim has slack there, or that the trial misses what would break it.  "
             "Stands: the strongest change of the constant that survived.\n"
@@ -79,6 +75,12 @@ class PowerOutcome:
             "A hypothesis is needed if the claim without it was convicted, certified; that none was is no proof.",
             highlight=False,
         )
+
+    def print_summary(self, console: Console) -> None:
+        """The share killed, and the theorems that fell themselves."""
+        for id_ in self.discoveries:
+            console.print(f"[bold red]{id_} itself was convicted: ratecheck verify {id_}[/]", highlight=False)
+        console.print(f"\nMutants: {self.sentence}.", highlight=False)
 
     def as_json(self) -> dict[str, Any]:
         """The result for a program, schema ratecheck/power/1."""
@@ -142,31 +144,8 @@ def _necessity_table(powers: Sequence[Power]) -> Table:
         table.add_column(name, no_wrap=True)
     for power in powers:
         for trial in power.of_hypotheses:
-            table.add_row(
-                power.theorem.id, escape(_hypothesis(trial)), _necessity(trial), _described(trial) or _tried(trial)
-            )
+            table.add_row(power.theorem.id, escape(trial.hypothesis), trial.necessity, trial.seen)
     return table
-
-
-def _hypothesis(trial: Trial) -> str:
-    assert trial.mutant.dropped is not None
-    return short_name(trial.mutant.dropped)
-
-
-def _necessity(trial: Trial) -> str:
-    return {KILLED: NEEDED, UNDECIDED: OPEN}.get(trial.outcome, NOT_SEEN)
-
-
-def _tried(trial: Trial) -> str:
-    return f"none among {trial.applicable} instances"
-
-
-def _described(trial: Trial) -> str:
-    found = trial.counterexample
-    if found is None:
-        return ""
-    size = "×".join(str(k) for k in found.instance.dataset.X.shape)
-    return f"{size} tokens, step {found.step}, certified at {found.precision} bits"
 
 
 def _power_json(power: Power) -> dict[str, Any]:
@@ -190,8 +169,8 @@ def _power_json(power: Power) -> dict[str, Any]:
         ],
         "hypotheses": [
             {
-                "hypothesis": _hypothesis(trial),
-                "necessity": _necessity(trial),
+                "hypothesis": trial.hypothesis,
+                "necessity": trial.necessity,
                 "instances": trial.applicable,
                 "counterexample": None
                 if trial.counterexample is None

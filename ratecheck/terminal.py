@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from bounds import Theorem
@@ -21,42 +22,61 @@ from properties.verdict import (
     PointwiseEvidence,
     Verdict,
 )
+from ratecheck.sparkline import trend
 
+_WIDE = 148
+_COLUMNS: dict[str, JustifyMethod] = {
+    "": "left",
+    "theorem": "left",
+    "verdict": "left",
+    "instances": "right",
+    "certified": "right",
+    "measured": "right",
+    "over steps": "left",
+    "informative": "right",
+}
+#: Columns that a narrow console does without, the first of them first.
+_LEAST = ("informative", "certified", "over steps", "instances")
 _STYLES = {FALSIFIED: "bold red", EVIDENCE_AGAINST: "red", CONFIRMED: "green", CONSISTENT: "green"}
 
 
 def wide_console() -> Console:
-    """Standard output, at least 132 columns wide so that no table is cut when it is piped into a file."""
+    """Standard output, wide enough that no table is cut when it is piped into a file."""
     console = Console()
-    return console if console.width >= 132 else Console(width=132)
+    return console if console.width >= _WIDE else Console(width=_WIDE)
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """One line a theorem: verdict, scope, tightness."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (
-        ("", "left"),
-        ("theorem", "left"),
-        ("verdict", "left"),
-        ("instances", "right"),
-        ("certified", "right"),
-        ("measured", "right"),
-        ("informative", "right"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for verdict in verdicts:
-        evidence = verdict.evidence
-        share = evidence.informative_share if isinstance(evidence, PointwiseEvidence) else None
-        table.add_row(
-            verdict.theorem.label,
-            verdict.theorem.id,
-            f"[{_STYLES.get(verdict.name, 'yellow')}]{verdict.name.upper()}[/]",
-            str(evidence.applicable),
-            str(evidence.certified),
-            escape(evidence.measured),
-            "–" if share is None else f"{share:.0%}",
-        )
+def verdict_table(verdicts: Sequence[Verdict], console: Console) -> Table:
+    """One line a theorem: verdict, scope, tightness, and how what was measured goes over the steps.
+
+    Where the console is too narrow, the columns that say least are left out.
+    """
+    rows = [_verdict_row(verdict) for verdict in verdicts]
+    for left_out in range(len(_LEAST) + 1):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        names = [name for name in _COLUMNS if name not in _LEAST[:left_out]]
+        for name in names:
+            table.add_column(name, justify=_COLUMNS[name], no_wrap=True)
+        for row in rows:
+            table.add_row(*(row[name] for name in names))
+        if Measurement.get(console, console.options.update(width=1000), table).maximum <= console.width:
+            break
     return table
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, str]:
+    evidence = verdict.evidence
+    share = evidence.informative_share if isinstance(evidence, PointwiseEvidence) else None
+    return {
+        "": verdict.theorem.label,
+        "theorem": verdict.theorem.id,
+        "verdict": f"[{_STYLES.get(verdict.name, 'yellow')}]{verdict.name.upper()}[/]",
+        "instances": str(evidence.applicable),
+        "certified": str(evidence.certified),
+        "measured": escape(evidence.measured),
+        "over steps": trend(evidence),
+        "informative": "–" if share is None else f"{share:.0%}",
+    }
 
 
 def theorem_table(theorems: Sequence[Theorem]) -> Table:
@@ -72,7 +92,7 @@ def theorem_table(theorems: Sequence[Theorem]) -> Table:
 
 def print_verdicts(console: Console, verdicts: Sequence[Verdict], reproduce: dict[str, str]) -> None:
     """The table, then a sentence for everything that is not plainly confirmed."""
-    console.print(verdict_table(verdicts))
+    console.print(verdict_table(verdicts, console))
     for verdict in verdicts:
         if verdict.name not in SETTLED:
             console.print(f"\n[bold]{verdict.theorem.id}[/]  {escape(verdict.sentence)}.", highlight=False)
@@ -88,6 +108,8 @@ def print_verdicts(console: Console, verdicts: Sequence[Verdict], reproduce: dic
     console.print("\n" + ", ".join(f"{count} {name}" for name, count in counts.items()) + ".", highlight=False)
     console.print(
         "Confirmed means: no counterexample within the stated scope.  It is evidence, not a proof.\n"
+        "Over steps (logarithmic, each on its own scale): the worst ratio of an inequality, the ratio to the rate "
+        "of an order, the distance from a limit.\n"
         "Orders, limits, probabilities and comparisons are consistent with what was seen, or there is evidence "
         "against them; no finite run proves or refutes them."
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from properties import corpus
 from properties.digits import DigitSummary, DigitUnit, merge_digits, run_digits
 from properties.evidence import evidence_for
 from properties.kept import DAMAGED, Kept, judge_kept, take_up
+from properties.power import Power
 from properties.store import StoreError, path_of, save
 from properties.trial import PROFILES, Profile, hold_trial
-from properties.verdict import FALSIFIED, SETTLED, Counterexample, Evidence, Verdict
+from properties.verdict import CONFIRMED, FALSIFIED, SETTLED, Counterexample, Evidence, Verdict
 from ratecheck.command import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes
+from ratecheck.hardest import save_hardest
+from ratecheck.power import PowerOutcome, run_power
 from ratecheck.terminal import print_kept, print_verdicts
-from ratecheck.versions import versions
+from ratecheck.versions import machine, versions
 
 MAX_STEPS = 10_000_000
 
@@ -33,7 +37,8 @@ class Request:
     """What is asked of a trial.
 
     ``named`` says that the theorems were asked for one by one, so that each must get a verdict even if real
-    data never meet its hypotheses.
+    data never meet its hypotheses.  ``power`` is how many instances each mutant of a theorem is tried on, None
+    for no mutants.
     """
 
     theorems: tuple[Theorem, ...]
@@ -42,6 +47,7 @@ class Request:
     seed: int
     data: str
     named: bool
+    power: int | None = None
 
     @classmethod
     def checked(
@@ -53,6 +59,7 @@ class Request:
         seed: int,
         data: str,
         named: bool,
+        power: int | None = None,
     ) -> Request:
         """Validate the options.  Raises `Unusable`, naming the option and the fix."""
         if profile not in PROFILES:
@@ -65,6 +72,8 @@ class Request:
             raise Unusable(f"--steps {steps}: give a number from 1 to {MAX_STEPS}")
         if seed < 0:
             raise Unusable(f"--seed {seed}: give a number that is not negative")
+        if power is not None and not 1 <= power <= 1_000_000:
+            raise Unusable(f"--power {power}: give a number of instances from 1 to 1000000")
         base = PROFILES[profile]
         chosen = Profile(
             examples or base.examples,
@@ -72,27 +81,30 @@ class Request:
             min(examples or base.long_examples, base.long_examples),
             base.long_steps,
         )
-        return cls(tuple(theorems), profile, chosen, seed, data, named)
+        return cls(tuple(theorems), profile, chosen, seed, data, named, power)
 
 
 @dataclass
 class Outcome:
-    """Verdicts, counterexample files and how to replay them."""
+    """Verdicts, counterexample files and how to replay them; ``file`` holds the user's own theorems."""
 
     request: Request
     verdicts: list[Verdict]
+    file: Path | None = None
     paths: dict[str, str] = field(default_factory=dict)
     reproduce: dict[str, str] = field(default_factory=dict)
     digits: DigitSummary | None = None
     left_out: list[Theorem] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    power: PowerOutcome | None = None
+    seconds: float = 0.0
     interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
         """1 if something is falsified, 130 if interrupted, 3 if something is not settled, else 0."""
         names = {verdict.name for verdict in self.verdicts}
-        if FALSIFIED in names:
+        if FALSIFIED in names or (self.power is not None and self.power.discoveries):
             return IS_FALSIFIED
         if self.interrupted:
             return INTERRUPTED
@@ -102,6 +114,8 @@ class Outcome:
         """The verdicts for a person."""
         print_verdicts(console, self.verdicts, self.reproduce)
         print_kept(console, self.kept)
+        if self.power is not None:
+            self.power.print_summary(console)
         if self.digits is not None:
             for sentence in self.digits.sentences:
                 console.print(sentence, highlight=False)
@@ -114,7 +128,22 @@ class Outcome:
         if self.interrupted:
             console.print("Interrupted: the verdicts rest on what was judged until then.")
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def powers(self) -> dict[str, Power]:
+        """How the mutants of each theorem fared, by its id; empty if they were not tried."""
+        return {} if self.power is None else {power.theorem.id: power for power in self.power.powers}
+
+    def provenance(self, date: str, command: str) -> dict[str, Any]:
+        """How the result came about; ``command`` is the line that asked for it."""
+        return {
+            "date": date,
+            "command": command,
+            "profile": self.request.name,
+            "machine": machine(),
+            "seconds": round(self.seconds, 1),
+        }
+
+    def as_json(self, provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The result for a program, schema ratecheck/verify/1."""
         from reports.summary import as_json
 
@@ -124,6 +153,8 @@ class Outcome:
             versions=versions(),
             counterexamples=self.paths,
             reproduce=self.reproduce,
+            powers=self.powers,
+            provenance=provenance,
         )
         result["kept"] = [one.to_json() for one in self.kept]
         if self.digits is not None:
@@ -133,8 +164,11 @@ class Outcome:
             result["interrupted"] = True
         return result
 
-    def write_report(self, path: Path, date: str) -> None:
-        """The HTML report, with the pages on the paper where all of its theorems were judged on random data."""
+    def write_report(self, path: Path, provenance: Mapping[str, Any]) -> None:
+        """The HTML report, with the pages on the paper where all of its theorems were judged on random data.
+
+        The hardest instances are written beside it, into the folder ``<name of the report>-instances``.
+        """
         from properties.paper import paper_page
         from reports.html import write_report
 
@@ -146,10 +180,18 @@ class Outcome:
             profile=self.request.name,
             seed=self.request.seed,
             versions=versions(),
-            date=date,
+            date=provenance["date"],
             source=" ".join(self.digits.sentences) if self.digits else "random separable token datasets",
             reproduce=self.reproduce,
+            hardest=save_hardest(self.verdicts, path.with_name(f"{path.stem}-instances"), self.file),
+            powers=self.powers,
             paper=paper_page(evidence, self.request.seed) if whole else None,
+            circumstances={
+                "Command": provenance["command"],
+                "Time": f"{provenance['seconds']:,} s",
+                "Machine": provenance["machine"],
+            },
+            result=self.as_json(provenance),
         )
 
 
@@ -208,8 +250,9 @@ def run_trial(
     Every counterexample is on disk before anything is printed of it.  Progress is shown on ``console``.  An
     interrupt ends the trial early, with verdicts on what has been judged.
     """
+    started = time.monotonic()
     evidence = {theorem.id: evidence_for(theorem) for theorem in request.theorems}
-    outcome = Outcome(request, [])
+    outcome = Outcome(request, [], file)
     keeper = _Keeper(directory, file, outcome)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
@@ -238,7 +281,19 @@ def run_trial(
         outcome.left_out = [body.theorem for body in bodies if not _spoken_of(body)]
         bodies = [body for body in bodies if _spoken_of(body)]
     outcome.verdicts = [Verdict(body) for body in bodies]
+    if request.power is not None and not outcome.interrupted:
+        try:
+            outcome.power = _power(outcome, request.power, console)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+    outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _power(outcome: Outcome, budget: int, console: Console) -> PowerOutcome | None:
+    """Mutants of the inequalities that stand; those of a false or an empty claim would say nothing."""
+    standing = [v.theorem for v in outcome.verdicts if v.theorem.kind == "pointwise" and v.name == CONFIRMED]
+    return run_power(standing, budget, outcome.request.seed, console) if standing else None
 
 
 def _spoken_of(body: Evidence) -> bool:

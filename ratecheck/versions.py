@@ -17,3 +17,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a source tree that is not installed
             found[name] = "unknown"
     return found
+
+
+def machine() -> str:
+    """The machine in general words: kind of processor, cores, operating system; no names of hosts or people."""
+    from ratecheck.engine import workers
+
+    cores = workers()
+    return f"{platform.machine() or 'unknown processor'}, {cores} core{'s' * (cores > 1)}, {platform.system()}"

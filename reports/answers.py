@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bounds.claims import Order, Sooner
-from bounds.notation import leak_max
+from bounds.notation import direction_gap, leak_max, norm
 from properties.comparison import FIRST, SECOND, ComparisonEvidence
 from properties.limits import REACHED, SETTLED_ELSEWHERE, TRAPPED, LimitEvidence
 from properties.orders import OrderEvidence, OrderRun
@@ -18,7 +18,7 @@ from reports.page import VERDICTS, Mark, Table
 from reports.words import count, fixed, interval, listed, number, plain
 
 _STEADY = 0.1  # an exponent this close to 1 is called linear
-_IN_WORDS = {"direction_gap": "the direction gap 1 − cos(W, W_mm)", "norm": "the norm ‖W‖"}
+_IN_WORDS = {direction_gap: "the direction gap 1 − cos(W, W_mm)", norm: "the norm ‖W‖"}
 _FAMILIES = 12  # rows of the table of slowest families
 
 
@@ -178,10 +178,11 @@ def _speed(group: Sequence[OrderEvidence]) -> str:
     """Of which power a quantity is, in the median run and on the worst data for the claims."""
     body, worst = group[0], _slowest(group)[0]
     typical, _ = _extremes(body)
-    name = plain(_claim(body).quantity)
+    quantity = _claim(body).quantity
     data = "the slowest data" if _claim(body).growth == "O" else "the data worst for the claim"
+    name = _IN_WORDS.get(quantity, plain(quantity))
     return (
-        f"Under {method_of(body)}, {_IN_WORDS.get(name, name)} changes like {body.clock} to the power "
+        f"Under {method_of(body)}, {name} changes like {body.clock} to the power "
         f"{interval(typical.exponent)} in the median of {count(len(body.telling), 'run')}; {data} are "
         f"{worst.source}, with {interval(worst.exponent)} in a run of {worst.last_step:,} steps."
     )

@@ -21,12 +21,13 @@ def hitting_figure(evidence: ComparisonEvidence) -> Figure:
     claim = evidence.theorem.claim
     assert isinstance(claim, Sooner)
     if not evidence.pairs:
-        return Figure(None, "No figure: on no dataset did either method reach it.")
+        return Figure.none("No figure: on no dataset did either method reach it.")
     last = math.log10(max(evidence.last_step, 10))
     edge = last + 0.06 * last
     rows = [_row(pair, edge) for pair in evidence.pairs]
     axes = [Axis(f"steps of {METHODS[method]}", -0.15, edge + 0.12) for method in (claim.first, claim.second)]
-    return Figure(_draw(rows, axes, last), _describe(evidence, claim))
+    ends = [{"x": at, "y": at} for at in (0.0, round(last, 4))]
+    return drawing.figure(_chart(axes), _describe(evidence, claim), pairs=rows, diagonal=ends)
 
 
 def _row(pair: Pair, edge: float) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def _row(pair: Pair, edge: float) -> dict[str, Any]:
     return {"x": round(times[0], 4), "y": round(times[1], 4), "seen": CENSORED if censored else BOTH_SEEN}
 
 
-def _draw(rows: list[dict[str, Any]], axes: list[Axis], last: float) -> str:
+def _chart(axes: list[Axis]) -> Any:
     import altair as alt
 
     x, y = drawing.channel(alt.X, "x:Q", axes[0]), drawing.channel(alt.Y, "y:Q", axes[1])
@@ -52,9 +53,7 @@ def _draw(rows: list[dict[str, Any]], axes: list[Axis], last: float) -> str:
         .mark_line(color=drawing.BLACK, strokeDash=list(drawing.DASHED), strokeWidth=1.3)
         .encode(x=x, y=y)
     )
-    chart = drawing.layered(diagonal, points, width=_SIDE, height=_SIDE, columns=1)
-    ends = [{"x": at, "y": at} for at in (0.0, last)]
-    return drawing.to_svg(chart, pairs=rows, diagonal=ends)
+    return drawing.layered(diagonal, points, width=_SIDE, height=_SIDE, columns=1)
 
 
 def _describe(evidence: ComparisonEvidence, claim: Sooner) -> str:

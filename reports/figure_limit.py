@@ -46,7 +46,7 @@ def distance_figure(evidence: LimitEvidence) -> Figure:
     runs.reverse()  # the ones that matter are drawn last, on top
     lines = [line for run in runs if (line := _line(run)) is not None]
     if not lines:
-        return Figure(None, "No figure: no run lasted over seven dyadic windows at a positive distance.")
+        return Figure.none("No figure: no run lasted over seven dyadic windows at a positive distance.")
     title = plain(claim.quantity)
     if not evidence.infinite and claim.to != 0:
         title = f"|{title} − {claim.to}|"
@@ -57,7 +57,7 @@ def distance_figure(evidence: LimitEvidence) -> Figure:
         lines.append(Line(f"tolerance {TOLERANCE:g}", ends, level, drawing.BLACK, drawing.DASHED, 1.3))
     y = drawing.axis_over(title, np.concatenate([line.y for line in lines]))
     chart = drawing.layered(*drawing.line_layers(lines, x, y), columns=3)
-    return Figure(drawing.to_svg(chart, lines=drawing.line_rows(lines)), _describe(evidence, title, len(runs)))
+    return drawing.figure(chart, _describe(evidence, title, len(runs)), lines=drawing.line_rows(lines))
 
 
 def _line(run: LimitRun) -> Line | None:

@@ -24,7 +24,7 @@ def rate_figure(evidence: OrderEvidence) -> Figure:
     assert isinstance(claim, Order)
     typical, slowest = evidence.typical, evidence.slowest
     if typical is None or slowest is None:
-        return Figure(None, "No figure: no run had left its start and lasted over seven dyadic windows.")
+        return Figure.none("No figure: no run had left its start and lasted over seven dyadic windows.")
     others = [run for run in evidence.telling if run is not typical and run is not slowest][:_OTHERS]
     lines = [_measured(OTHERS, run, drawing.GREY, 0.7) for run in others]
     runs = [(MEDIAN, typical, drawing.BLUE)]
@@ -37,8 +37,8 @@ def rate_figure(evidence: OrderEvidence) -> Figure:
     lines += rates
     y = drawing.axis_over(plain(claim.quantity), np.concatenate([line.y for line in lines]))
     layers = drawing.line_layers(lines, drawing.step_axis(lines), y)
-    svg = drawing.to_svg(drawing.layered(*layers, columns=2), lines=drawing.line_rows(lines))
-    return Figure(svg, _describe(evidence, claim, typical, slowest))
+    chart = drawing.layered(*layers, columns=2)
+    return drawing.figure(chart, _describe(evidence, claim, typical, slowest), lines=drawing.line_rows(lines))
 
 
 def _measured(name: str, run: OrderRun, colour: str, width: float) -> Line:

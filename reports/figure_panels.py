@@ -10,7 +10,7 @@ import numpy as np
 from properties.panels import METHODS, AttentionFilm, Panel, Series
 from reports import drawing
 from reports.drawing import Axis, Figure, Line
-from reports.words import listed
+from reports.words import count, listed
 
 #: log10 below which a curve is cut off: linear convergence would squeeze everything else into the top edge.
 FLOOR = -40.0
@@ -26,7 +26,7 @@ def panel_figure(panel: Panel) -> Figure:
     """Draw one picture, theory dashed (upper bounds) or dotted (lower bounds) in the colour of its method."""
     lines = [_line(series) for series in panel.series if series.t.size]
     if not lines:
-        return Figure(None, f"{panel.title}: no figure, for there is nothing positive to draw.")
+        return Figure.none(f"{panel.title}: no figure, for there is nothing positive to draw.")
     values = np.concatenate([line.y for line in lines])
     cut = panel.log_y and bool((values < FLOOR).any())
     shown = np.maximum(values, FLOOR) if cut else values
@@ -36,7 +36,7 @@ def panel_figure(panel: Panel) -> Figure:
     chart = drawing.layered(
         *drawing.line_layers(lines, drawing.step_axis(lines), y), width=_WIDTH, height=_HEIGHT, columns=2
     )
-    return Figure(drawing.to_svg(chart, lines=drawing.line_rows(lines)), _describe(panel, lines, cut))
+    return drawing.figure(chart, _describe(panel, lines, cut), lines=drawing.line_rows(lines))
 
 
 def _line(series: Series) -> Line:
@@ -68,23 +68,31 @@ def film_figure(film: AttentionFilm) -> Figure:
     n, T = film.frames[0].attention.shape
     steps = [frame.t for frame in film.frames]
     cells = [
-        {"k": k, "k2": k + 1, "r": i * (T + 1) + j, "r2": i * (T + 1) + j + 1, "s": round(float(s), 3)}
+        {
+            "step": frame.t,
+            "k": k,
+            "k2": k + 1,
+            "r": i * (T + 1) + j,
+            "r2": i * (T + 1) + j + 1,
+            "s": round(float(s), 3),
+        }
         for k, frame in enumerate(film.frames)
         for i, row in enumerate(frame.attention)
         for j, s in enumerate(row)
     ]
     marks = [{"k": -0.7, "r": i * (T + 1) + int(o) + 0.5} for i, o in enumerate(film.dataset.optimal)]
-    svg = drawing.to_svg(_film_chart(steps, n, T), cells=cells, marks=marks)
     on_optimal = [
         np.array([row[o] for row, o in zip(frame.attention, film.dataset.optimal, strict=True)])
         for frame in (film.frames[0], film.frames[-1])
     ]
     first, last = (float(weights.min()) for weights in on_optimal)
-    return Figure(
-        svg,
-        f"{film.method}: attention weights of {n} sequences of {T} tokens over the steps; triangles mark the "
-        f"optimal tokens. The smallest weight on an optimal token goes from {first:.2g} at step {steps[0]:,} to "
-        f"{last:.4g} at step {steps[-1]:,}.",
+    return drawing.figure(
+        _film_chart(steps, n, T),
+        f"{film.method}: attention weights of {count(n, 'sequence')} of {T} tokens over the steps; triangles mark "
+        f"the optimal tokens. The smallest weight on an optimal token goes from {first:.2g} at step {steps[0]:,} "
+        f"to {last:.4g} at step {steps[-1]:,}.",
+        cells=cells,
+        marks=marks,
     )
 
 
@@ -124,4 +132,4 @@ def _film_chart(steps: list[int], n: int, T: int) -> Any:
         .mark_point(filled=True, shape="triangle-right", size=34, color=drawing.VERMILLION, opacity=1)
         .encode(x=x, y=y)
     )
-    return drawing.layered(cells, marks, width=_WIDTH - 60, height=round(_CELL * n * (T + 1)))
+    return drawing.layered(cells, marks, width=_WIDTH - 60, height=max(round(_CELL * n * (T + 1)), 90))

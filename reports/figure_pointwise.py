@@ -77,8 +77,10 @@ def bound_figure(evidence: PointwiseEvidence) -> Figure:
     summary = summarise(theorem, runs)
     lines = list(_lines(theorem, evidence.worst, summary))
     if not lines:
-        return Figure(None, _why_not(runs))
-    return Figure(_draw(theorem, lines, summary), _describe(theorem, evidence, summary))
+        return Figure.none(_why_not(runs))
+    text = _describe(theorem, evidence, summary)
+    data = {"lines": drawing.line_rows(lines), "band": _band_rows(summary)}
+    return drawing.figure(_chart(theorem, lines, summary), text, **data)
 
 
 def _lines(theorem: Theorem, worst: JudgedRun | None, summary: Summary | None) -> Iterator[Line]:
@@ -118,7 +120,7 @@ def measured_name(theorem: Theorem) -> str:
     return plain(side)
 
 
-def _draw(theorem: Theorem, lines: list[Line], summary: Summary | None) -> str:
+def _chart(theorem: Theorem, lines: list[Line], summary: Summary | None) -> Any:
     import altair as alt
 
     shown = [line.y for line in lines] + ([] if summary is None else [summary.low, summary.high])
@@ -133,11 +135,14 @@ def _draw(theorem: Theorem, lines: list[Line], summary: Summary | None) -> str:
         at = drawing.channel(alt.X, "x:Q", x)
         layers.append(area.encode(x=at, y=drawing.channel(alt.Y, "low:Q", y), y2="high:Q", fill=fill))
     layers += drawing.line_layers(lines, x, y)
-    return drawing.to_svg(drawing.layered(*layers), lines=drawing.line_rows(lines), band=_band_rows(summary))
+    return drawing.layered(*layers)
 
 
 def _band_rows(summary: Summary | None) -> list[dict[str, Any]]:
     if summary is None:
         return []
     rows = zip(np.log10(summary.t), summary.low, summary.high, strict=True)
-    return [{"x": float(t), "low": float(low), "high": float(high), "series": BAND} for t, low, high in rows]
+    return [
+        {"x": round(float(t), 3), "low": round(float(low), 3), "high": round(float(high), 3), "series": BAND}
+        for t, low, high in rows
+    ]

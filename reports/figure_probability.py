@@ -16,7 +16,7 @@ INSIDE, OUTSIDE = "within the claim's domain", "outside it"
 def frequency_figure(evidence: ProbabilityEvidence) -> Figure:
     """Draw how often the event occurs: by place where draws have one, else by claimed probability."""
     if not evidence.tallies:
-        return Figure(None, "No figure: nothing was drawn within the claim's domain.")
+        return Figure.none("No figure: nothing was drawn within the claim's domain.")
     if evidence.around:
         return _around(evidence)
     return _against_claim(evidence)
@@ -51,7 +51,7 @@ def _against_claim(evidence: ProbabilityEvidence) -> Figure:
         for row in rows
     )
     text = f"How often the event occurs: {text}; {CONFIDENCE:.0%} confidence."
-    return Figure(drawing.to_svg(chart, draws=rows), text)
+    return drawing.figure(chart, text, draws=rows)
 
 
 def _around(evidence: ProbabilityEvidence) -> Figure:
@@ -76,11 +76,12 @@ def _around(evidence: ProbabilityEvidence) -> Figure:
     labels = base.mark_text(dy=-8, fontSize=12, color=drawing.BLACK).encode(y="high:Q", text="label:N")
     chart = drawing.layered(bars, spans, labels)
     text = "; ".join(f"{number(row['place'])}: {row['label']}" for row in rows)
-    return Figure(
-        drawing.to_svg(chart, draws=rows),
+    return drawing.figure(
+        chart,
         "Share of random datasets that are separable, by d − max(T − 1, n), with exact "
         f"{CONFIDENCE:.0%} intervals. {text}. {count(evidence.applicable, 'draw')} lie in the claim's domain, "
         "d ≥ max(T − 1, n).",
+        draws=rows,
     )
 
 

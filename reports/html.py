@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from bounds import Theorem
 from bounds.catalogue import THEOREMS
 from properties.paper import PaperPage
+from properties.power import Power
 from properties.verdict import Verdict
-from reports.page import VERDICTS, Mark, ReportError, environment, package_list, write_page
+from reports.front import Front
+from reports.live import page_assets
+from reports.page import ReportError, environment, package_list, write_page
 from reports.paper import claim_pages, pictures
 from reports.sections import Section
 
@@ -27,7 +30,11 @@ def write_report(
     date: str,
     source: str,
     reproduce: Mapping[str, str] | None = None,
+    hardest: Mapping[str, Sequence[str]] | None = None,
+    powers: Mapping[str, Power] | None = None,
     paper: PaperPage | None = None,
+    circumstances: Mapping[str, str] | None = None,
+    result: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report of a trial as one offline HTML file.
 
@@ -41,8 +48,16 @@ def write_report(
         Provenance: how much was tried, from which seed, with which packages, when, and where the data came from.
     reproduce : mapping, optional
         The command that re-judges the saved counterexample, by theorem id.
+    hardest : mapping, optional
+        The commands that re-judge the hardest instances, by theorem id.
+    powers : mapping, optional
+        How the mutants of a theorem fared, by its id.
     paper : PaperPage, optional
-        With it, pages on the paper's claims and pictures follow the overview.
+        With it, pages on the paper's claims and pictures follow the front page.
+    circumstances : mapping, optional
+        Further provenance, such as the machine and the command, by the names under which it is shown.
+    result : mapping, optional
+        The machine-readable result (see `reports.summary.as_json`), which the page then carries along.
 
     Raises
     ------
@@ -57,7 +72,11 @@ def write_report(
         date=date,
         source=source,
         reproduce=reproduce,
+        hardest=hardest,
+        powers=powers,
         paper=paper,
+        circumstances=circumstances,
+        result=result,
     )
     write_page(Path(path), page)
 
@@ -71,33 +90,50 @@ def render_report(
     date: str,
     source: str,
     reproduce: Mapping[str, str] | None = None,
+    hardest: Mapping[str, Sequence[str]] | None = None,
+    powers: Mapping[str, Power] | None = None,
     paper: PaperPage | None = None,
+    circumstances: Mapping[str, str] | None = None,
+    result: Mapping[str, Any] | None = None,
 ) -> str:
     """The report as a string (arguments as in `write_report`)."""
-    commands = reproduce or {}
+    commands, tried = reproduce or {}, powers or {}
     ordered = in_catalogue_order(verdicts)
-    names = [verdict.name for verdict in verdicts]
-    sections = [Section.of(verdict, commands.get(verdict.theorem.id)) for verdict in ordered]
+    claims = [] if paper is None else claim_pages(paper, ordered)
+    # A theorem's page leads to the first claim of the paper that it puts on trial.
+    claim_of = {link.id: claim for claim in reversed(claims) for link in claim.theorems}
     return (
         environment()
         .get_template("report.html")
         .render(
-            groups=[
-                (system, list(group)) for system, group in groupby(sections, key=lambda section: section.system)
-            ],
-            counts=[(Mark.of(name), names.count(name)) for name in VERDICTS if name in names],
+            assets=page_assets(),
+            front=Front.of(ordered, claims, tried, profile=profile, seed=seed, source=source),
+            sections=[_section(verdict, commands, hardest or {}, tried) for verdict in ordered],
             kinds=sorted({verdict.theorem.kind for verdict in verdicts}),
-            claims=[] if paper is None else claim_pages(paper, ordered),
+            claims=claims,
+            claim_of={verdict.theorem.id: claim_of.get(verdict.theorem.id) for verdict in ordered},
             pictures=None if paper is None else pictures(paper),
+            result=result,
             provenance={
                 "Date": date,
                 "Profile": profile,
                 "Seed": str(seed),
                 "Data": source,
+                **(circumstances or {}),
                 "Versions": package_list(versions),
             },
         )
     )
+
+
+def _section(
+    verdict: Verdict,
+    commands: Mapping[str, str],
+    hardest: Mapping[str, Sequence[str]],
+    powers: Mapping[str, Power],
+) -> Section:
+    id = verdict.theorem.id
+    return Section.of(verdict, commands.get(id), hardest=hardest.get(id), power=powers.get(id))
 
 
 def write_paper_page(paper: PaperPage, path: Path, *, versions: Mapping[str, str], date: str, seed: int) -> None:
@@ -114,7 +150,8 @@ def write_paper_page(paper: PaperPage, path: Path, *, versions: Mapping[str, str
 def render_paper_page(paper: PaperPage, *, versions: Mapping[str, str], date: str, seed: int) -> str:
     """The paper's pictures as a string (arguments as in `write_paper_page`)."""
     provenance = {"Date": date, "Seed": str(seed), "Versions": package_list(versions)}
-    return environment().get_template("paper.html").render(pictures=pictures(paper), provenance=provenance)
+    template = environment().get_template("paper.html")
+    return template.render(assets=page_assets(), pictures=pictures(paper), provenance=provenance)
 
 
 def in_catalogue_order(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -21,6 +21,7 @@ from properties.verdict import (
     Verdict,
 )
 from reports.drawing import Figure
+from reports.live import payload
 
 #: In the order in which a reader wants to meet them, with the mark that stands beside the word.
 VERDICTS = {
@@ -49,6 +50,11 @@ class Mark:
     def of(cls, name: str) -> Mark:
         """The mark of a verdict's name."""
         return cls(name, VERDICTS[name], name.replace(" ", "-"))
+
+    @property
+    def order(self) -> int:
+        """Its place among the verdicts, as tables are sorted."""
+        return list(VERDICTS).index(self.name)
 
 
 @dataclass(frozen=True)
@@ -85,15 +91,15 @@ class Link:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure ready for the template: trusted markup and its description."""
+    """A figure ready for the template: what the page draws it from (None: no drawing), and its description."""
 
-    svg: Markup | None
+    payload: Markup | None
     alt: str
 
     @classmethod
     def of(cls, figure: Figure) -> Drawing:
         """The drawing of a figure that was made here."""
-        return cls(None if figure.svg is None else Markup(figure.svg), figure.alt)
+        return cls(payload(figure), figure.alt)
 
 
 def environment() -> Environment:

@@ -12,11 +12,11 @@ from properties.paper import PaperPage
 from properties.settling import Settled
 from properties.verdict import Verdict
 from reports.answers import Answer, answer_to, method_of
+from reports.counterexample import run_settings
 from reports.drawing import power_label
 from reports.figure_panels import film_figure, panel_figure
 from reports.figure_settled import data_figure, margin_figure, region_figure, unit_margins
 from reports.page import Drawing, Link, Table
-from reports.sections import run_settings
 from reports.words import fixed, number, percent
 
 _SEQUENCES = 24  # rows of the table on a settled run

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from bounds import Theorem
 from bounds.rendering import mathml, provenance, step_limit
-from properties.verdict import Counterexample, PointwiseEvidence, Verdict
-from reports.drawing import power_label
+from properties.orders import OrderEvidence
+from properties.power import Power
+from properties.verdict import Evidence, JudgedRun, PointwiseEvidence, Verdict
+from reports.counterexample import CounterexamplePage, run_settings
+from reports.drawing import Figure
+from reports.figure_dependence import dependence_figure
+from reports.figure_ratios import exponent_figure, ratio_figure
+from reports.figure_slack import slack_figure
 from reports.figures import figure_of
 from reports.page import Drawing, Mark, Table
-from reports.tables import outcome_counts, seen_tables
+from reports.power import power_tables
+from reports.tables import failed_hypotheses, outcome_counts, ratio_label, ratios_by_family, seen_tables
 from reports.words import percent
 
-#: Tokens beyond which the report shows only the first ones; the saved counterexample has all.
-SHOWN_TOKENS, SHOWN_COORDINATES, SHOWN_REASONS = 60, 16, 12
-_CAPTIONS = {
-    "pointwise": "The run that breaks the claim, with proved enclosures of both sides",
-    "limit": "The run that never arrives, and what is proved of it",
-}
-#: Names under which a run's settings are shown, by attribute, for those that it has.
-_SETTINGS = {
-    "rule": "Step rule",
-    "loss": "Loss",
-    "eta": "eta",
-    "zeta": "zeta",
-    "eta_W": "First step length of W",
-    "eta_u": "First step length of u",
-    "power_W": "Power by which W's steps shrink",
-    "power_u": "Power by which u's steps shrink",
-}
 #: Further looks that some kinds of evidence count.
 _EFFORTS = {
     "repeats": "Runs looked at again, ten times as long",
@@ -41,14 +31,22 @@ _EFFORTS = {
 
 
 @dataclass(frozen=True)
-class Token:
-    """One row of a counterexample's table."""
+class Hard:
+    """One of a theorem's hardest instances, as a row of the table, and the command that certifies it."""
 
-    sequence: int
-    label: str
-    position: int
-    optimal: bool
-    coordinates: list[str]
+    cells: tuple[str, ...]
+    command: str | None
+
+    @classmethod
+    def of(cls, run: JudgedRun, command: str | None) -> Hard:
+        """The row of a run: strategy, size, settings, ratio, step, instance."""
+        named = run_settings(run.instance.run).items()
+        settings = ", ".join(
+            value if name in ("Step rule", "Loss") else f"{name} {value}" for name, value in named
+        )
+        size = " × ".join(map(str, run.instance.dataset.X.shape))
+        cells = (run.source, size, settings, ratio_label(run.log_ratio), f"{run.step:,}", run.instance.id)
+        return cls(cells, command)
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,32 @@ class Section:
     facts: list[tuple[str, str]]
     tables: list[Table]
     figure: Drawing
-    counterexample: dict[str, Any] | None
+    further: list[Drawing]
+    hardest: list[Hard]
+    power_tables: list[Table]
+    counterexample: CounterexamplePage | None
 
     @classmethod
-    def of(cls, verdict: Verdict, command: str | None = None) -> Section:
-        """The section of a verdict; ``command`` re-judges its counterexample."""
+    def of(
+        cls,
+        verdict: Verdict,
+        command: str | None = None,
+        *,
+        hardest: Sequence[str] | None = None,
+        power: Power | None = None,
+    ) -> Section:
+        """The section of a verdict.
+
+        Parameters
+        ----------
+        verdict : Verdict
+        command : str, optional
+            Judges its counterexample again.
+        hardest : sequence of str, optional
+            Commands that certify its hardest instances, in their order.
+        power : Power, optional
+            How the theorem's mutants fared.
+        """
         theorem, evidence = verdict.theorem, verdict.evidence
         pointwise = isinstance(evidence, PointwiseEvidence)
         counterexample = evidence.counterexample
@@ -104,7 +123,10 @@ class Section:
             facts=_facts(verdict),
             tables=[*seen_tables(evidence), *_origin_tables(verdict)],
             figure=Drawing.of(figure_of(evidence)),
-            counterexample=None if counterexample is None else _counterexample(counterexample, command),
+            further=[Drawing.of(figure) for figure in _further(evidence) if figure is not None],
+            hardest=_hardest(evidence, hardest or ()),
+            power_tables=[] if power is None else power_tables(power),
+            counterexample=None if counterexample is None else CounterexamplePage.of(counterexample, command),
         )
 
 
@@ -127,7 +149,10 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
             ("Steps inside the float64 error budget", f"{evidence.within_budget:,}"),
             ("Instances certified in ball arithmetic", f"{evidence.certified:,}"),
             ("Instances that attain equality", f"{evidence.tight:,}"),
-            ("Worst ratio, smaller side to larger", _ratio(evidence) + where),
+            (
+                "Worst ratio, smaller side to larger",
+                ("–" if worst is None else ratio_label(worst.log_ratio)) + where,
+            ),
             ("Informative share of the steps", percent(evidence.informative_share)),
         ]
     elif evidence.certified:
@@ -142,90 +167,34 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     ]
 
 
-def _ratio(evidence: PointwiseEvidence) -> str:
-    worst = evidence.worst
-    if worst is None:
-        return "–"
-    if worst.log_ratio == float("-inf"):
-        return "0"
-    if worst.log_ratio == float("inf"):
-        return "∞"
-    if abs(worst.log_ratio) < 3e-4:  # the digits that tell 0.9999 from 1 matter here
-        return f"{10.0**worst.log_ratio:.9g}"
-    return power_label(worst.log_ratio)
+def _further(evidence: Evidence) -> Iterator[Figure | None]:
+    """What was seen beyond the figure of the kind."""
+    match evidence:
+        case PointwiseEvidence():
+            yield slack_figure(evidence)
+            yield ratio_figure(evidence)
+            yield dependence_figure(evidence)
+        case OrderEvidence():
+            yield exponent_figure(evidence)
+
+
+def _hardest(evidence: Evidence, commands: Sequence[str]) -> list[Hard]:
+    if not isinstance(evidence, PointwiseEvidence):
+        return []
+    lines = [*commands, *([None] * len(evidence.hardest))]
+    return [Hard.of(run, line) for run, line in zip(evidence.hardest, lines, strict=False)]
 
 
 def _origin_tables(verdict: Verdict) -> list[Table]:
-    """Where the applicable instances came from, and why others do not apply."""
+    """Where the applicable instances came from, and which hypotheses others do not meet."""
     evidence = verdict.evidence
     tables = []
     by_outcome = verdict.theorem.kind in ("limit", "comparison")  # their tables have the families already
-    if evidence.sources and not by_outcome:
+    if isinstance(evidence, PointwiseEvidence) and evidence.cases:
+        tables.append(ratios_by_family(evidence))
+    elif evidence.sources and not by_outcome:
         rows = tuple((name, f"{number:,}") for name, number in evidence.sources.most_common())
         tables.append(Table("Applicable instances by family", ("Family", "Instances"), rows))
     if evidence.reasons:
-        common = evidence.reasons.most_common()
-        rows = tuple((reason, f"{number:,}") for reason, number in common[:SHOWN_REASONS])
-        if others := sum(number for _, number in common[SHOWN_REASONS:]):
-            rows += (("other reasons", f"{others:,}"),)
-        tables.append(Table("Why instances did not apply", ("Reason", "Instances"), rows))
+        tables.append(failed_hypotheses(evidence))
     return tables
-
-
-# -------------------------------------------------------------------------------------- counterexample
-def _counterexample(found: Counterexample, command: str | None) -> dict[str, Any]:
-    instance = found.instance
-    data, run = instance.dataset, instance.run
-    start = getattr(run, "W_0", None)
-    configuration = {
-        **run_settings(run),
-        "Start": "W_0 = 0" if start is None else "W_0 as below",
-        **_broken(found),
-        "Precision": f"{found.precision} bits",
-        "Instance": instance.id,
-    }
-    tokens = [
-        Token(i, f"{int(data.y[i]):+d}", t, int(data.optimal[i]) == t, _numbers(data.X[i, t]))
-        for i in range(data.n)
-        for t in range(data.T)
-    ]
-    return {
-        "caption": _CAPTIONS.get(found.theorem.kind, _CAPTIONS["pointwise"]),
-        "size": f"{data.n} × {data.T} × {data.d}",
-        "configuration": configuration,
-        "coordinates": min(data.d, SHOWN_COORDINATES),
-        "hidden_coordinates": max(0, data.d - SHOWN_COORDINATES),
-        "tokens": tokens[:SHOWN_TOKENS],
-        "hidden_tokens": max(0, len(tokens) - SHOWN_TOKENS),
-        "decoder": _numbers(data.u),
-        "queries": [] if data.query is None else [_numbers(row) for row in data.query[:SHOWN_TOKENS]],
-        "weights": [] if start is None else [_numbers(row) for row in start[:SHOWN_COORDINATES]],
-        "command": command,
-    }
-
-
-def _broken(found: Counterexample) -> dict[str, str]:
-    """Where the claim fails, and what balls show of both sides there."""
-    if found.theorem.kind == "limit":
-        return {"Certified at step": str(found.step), "Shown": found.small, "Against": found.large}
-    onset = {} if found.onset is None else {"Onset t0 of accumulated observables": str(found.onset)}
-    return {"Broken at step": str(found.step), **onset, "Smaller side": found.small, "Larger side": found.large}
-
-
-def run_settings(run: Any) -> dict[str, str]:
-    """The settings that a run of any system has, by the names under which they are shown."""
-    values = {name: getattr(run, attribute, None) for attribute, name in _SETTINGS.items()}
-    return {
-        name: _number(value) if isinstance(value, float) else str(value)
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _numbers(values: Any) -> list[str]:
-    return [_number(float(value)) for value in values[:SHOWN_COORDINATES]]
-
-
-def _number(value: float) -> str:
-    """The shortest decimal that gives the same float."""
-    return repr(int(value)) if value.is_integer() and abs(value) < 1e6 else repr(value)

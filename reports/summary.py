@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from properties.power import Power
 from properties.verdict import PointwiseEvidence, Verdict
+from reports.power import power_summary
 
 SCHEMA = "ratecheck/verify/1"
 
@@ -18,6 +20,8 @@ def as_json(
     versions: Mapping[str, str],
     counterexamples: Mapping[str, str],
     reproduce: Mapping[str, str],
+    powers: Mapping[str, Power] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The result of ``verify`` as a JSON object (docs: schema ``ratecheck/verify/1``).
 
@@ -30,6 +34,10 @@ def as_json(
         Version of each package that took part.
     counterexamples, reproduce : mapping
         Path of the saved counterexample, and the command that re-judges it, by theorem id.
+    powers : mapping, optional
+        How the mutants of a theorem fared, by its id; its entry then has the key ``power``.
+    provenance : mapping, optional
+        How the result came about, such as profile, date, machine and command.
 
     Returns
     -------
@@ -38,18 +46,18 @@ def as_json(
         and where the ratio has no finite value (a positive side against one that is not positive, or beyond
         10³⁰⁸); ``worst_step`` then still names the step.  ``worst_ratio`` is 0 where signs alone decide.
     """
+    tried = powers or {}
+    theorems = []
+    for verdict in verdicts:
+        id = verdict.theorem.id
+        entry = theorem_result(verdict, counterexample=counterexamples.get(id), reproduce=reproduce.get(id))
+        theorems.append(entry | {"power": power_summary(tried[id])} if id in tried else entry)
     return {
         "schema": SCHEMA,
-        "theorems": [
-            theorem_result(
-                verdict,
-                counterexample=counterexamples.get(verdict.theorem.id),
-                reproduce=reproduce.get(verdict.theorem.id),
-            )
-            for verdict in verdicts
-        ],
+        "theorems": theorems,
         "seed": seed,
         "versions": dict(versions),
+        "provenance": dict(provenance or {}),
     }
 
 
@@ -60,6 +68,10 @@ def theorem_result(verdict: Verdict, *, counterexample: str | None, reproduce: s
     worst = None if pointwise is None else pointwise.worst
     return {
         "id": theorem.id,
+        "label": theorem.label,
+        "title": theorem.title,
+        "system": theorem.system.name,
+        "statement": theorem.statement,
         "verdict": verdict.name,
         "kind": theorem.kind,
         "status": theorem.status.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from bounds.claims import Order, Sooner
@@ -11,11 +12,14 @@ from properties.limits import LimitEvidence
 from properties.orders import OrderEvidence, OrderRun
 from properties.panels import METHODS
 from properties.probability import ProbabilityEvidence
-from properties.verdict import Evidence
+from properties.verdict import Evidence, PointwiseEvidence
+from reports.drawing import power_label
 from reports.figure_limit import OUTCOMES as LIMIT_OUTCOMES
+from reports.figure_ratios import strips
 from reports.page import Table
-from reports.words import fixed, interval, number, plain
+from reports.words import fixed, interval, number, percent, plain
 
+_SHOWN_REASONS = 12  # that no hypothesis accounts for
 _OUTCOMES: dict[str, tuple[str, ...]] = {
     "pointwise": (judge.HOLDS, judge.VACUOUS, judge.UNDECIDED, judge.VIOLATED),
     "order": (orders.BOUNDED, orders.RISING, orders.GROWING, orders.UNTOLD, orders.TOO_EARLY),
@@ -35,7 +39,7 @@ def outcome_counts(evidence: Evidence) -> list[tuple[str, int]]:
 
 
 def seen_tables(evidence: Evidence) -> list[Table]:
-    """The tables of a body of evidence; none for inequalities, whose figure and facts say it all."""
+    """The tables of a body of evidence; none for inequalities, whose figures and facts say it all."""
     match evidence:
         case OrderEvidence() if evidence.telling:
             return [slowest_by_family(evidence)]
@@ -48,6 +52,58 @@ def seen_tables(evidence: Evidence) -> list[Table]:
     return []
 
 
+# --------------------------------------------------------------------------------------- every kind
+def failed_hypotheses(evidence: Evidence) -> Table:
+    """On how many of the drawn instances each hypothesis failed: the first one that does is counted."""
+    left = Counter(evidence.reasons)
+    rows = []
+    for assumption in evidence.theorem.assumes:
+        own = {reason: seen for reason, seen in left.items() if reason.startswith(f"{assumption.name}: ")}
+        for reason in own:
+            del left[reason]
+        if own:
+            commonest = max(own, key=lambda reason: own[reason]).removeprefix(f"{assumption.name}: ")
+            rows.append((assumption.describe(), *_share(sum(own.values()), evidence), commonest))
+        elif assumption.level == "trajectory":
+            rows.append((assumption.describe(), "–", "–", "held to on the steps that are judged"))
+        else:
+            rows.append((assumption.describe(), *_share(0, evidence), "–"))
+    rows += [(reason, *_share(seen, evidence), "–") for reason, seen in left.most_common(_SHOWN_REASONS)]
+    if others := sum(seen for _, seen in left.most_common()[_SHOWN_REASONS:]):
+        rows.append(("other reasons", *_share(others, evidence), "–"))
+    caption = f"How far the hypotheses held, of {evidence.instances:,} instances; the first that fails is counted"
+    head = ("Hypothesis", "Failed on", "Share", "Most often because")
+    return Table(caption, head, tuple(rows), frozenset({3}))
+
+
+def _share(failed: int, evidence: Evidence) -> tuple[str, str]:
+    return f"{failed:,}", percent(failed / evidence.instances)
+
+
+# --------------------------------------------------------------------------------------- inequalities
+def ratios_by_family(evidence: PointwiseEvidence) -> Table:
+    """The largest ratio of smaller to larger side on the instances of each family, the hardest family first."""
+    rows = tuple(
+        (
+            strip.name,
+            f"{strip.values.size:,}",
+            ratio_label(strip.median),
+            ratio_label(float(strip.values.max())),
+        )
+        for strip in strips((case.source, case.log_ratio) for case in evidence.cases)
+    )
+    caption = "Applicable instances by family, and the ratio of smaller to larger side at its largest on each"
+    return Table(caption, ("Family", "Instances", "Median ratio", "Largest ratio"), rows)
+
+
+def ratio_label(log: float) -> str:
+    """A ratio from its log10, with the digits that tell 0.9999 from 1."""
+    if math.isinf(log):
+        return "0" if log < 0 else "∞"
+    return f"{10.0**log:.9g}" if abs(log) < 3e-4 else power_label(log)
+
+
+# -------------------------------------------------------------------------------------- other kinds
 def slowest_runs(evidence: OrderEvidence) -> list[OrderRun]:
     """The slowest run of each family (largest ratio to the rate), slowest family first."""
     slowest: dict[str, OrderRun] = {}

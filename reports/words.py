@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
+import sympy as sp
+from sympy.printing.str import StrPrinter
+
+from bounds import NOTATION
+from bounds.notation import Observable
 from properties.windows import Fit
 
 
@@ -46,6 +52,52 @@ def listed(items: list[str]) -> str:
 
 
 def plain(expression: object) -> str:
-    """An expression or relation in one line of text: log(t)^2/t, t^(−3/4), leak_max ≤ 1/1000."""
-    text = str(expression).replace("**", "^").replace("<=", "≤").replace(">=", "≥").replace("*", "·")
-    return text.replace("-", "−")
+    """An expression or relation in one line of text: log(t)^2/t, t^(−3/4), 1 − cos(W_t, W_mm) ≤ 1/1000."""
+    text = str(_Printer().doprint(expression)) if isinstance(expression, sp.Basic) else str(expression)
+    for ours, reader in (("**", "^"), ("<=", "≤"), (">=", "≥"), ("*", "·"), ("-", "−")):
+        text = text.replace(ours, reader)
+    outer = _WHOLE.fullmatch(text)
+    return (outer[1] if outer else text).replace("⟦", "(").replace("⟧", ")")
+
+
+class _Printer(StrPrinter):  # type: ignore[misc]
+    """SymPy's text with the field's symbols; those that are sums themselves in brackets of their own kind."""
+
+    def _print_Symbol(self, symbol: sp.Symbol) -> str:
+        known = NOTATION.get(symbol.name)
+        text = symbol.name if known is None else symbol_text(known)
+        return f"⟦{text}⟧" if " − " in text else text
+
+
+def symbol_text(observable: Observable) -> str:
+    """An observable's symbol in one line of text; its Python name where the symbol takes more than a line."""
+    text = observable.latex
+    for pattern, plain_text in _SYMBOLS:
+        text = re.sub(pattern, plain_text, text)
+    return observable.name if re.search(r"[\\{}]", text) else text
+
+
+_WHOLE = re.compile(r"⟦([^⟦⟧]*)⟧")
+_GREEK = {
+    "alpha": "α", "gamma": "γ", "delta": "δ", "zeta": "ζ", "eta": "η", "mu": "μ", "rho": "ρ", "tau": "τ",
+    "psi": "ψ", "Delta": "Δ", "Gamma": "Γ", "Lambda": "Λ",
+}  # fmt: skip
+_SYMBOLS = [
+    *((rf"\\{name}(?![a-zA-Z])", letter) for name, letter in _GREEK.items()),
+    (r"\\(?:mathrm|text)\{(\w+)\}", r"\1"),
+    (r"_\{\\(min|max)\}", r"_\1"),
+    (r"\\(min|max) (?=\w)|\\(min|max)(?=\\lVert)", r"\1\2 "),
+    (r"\\cos", "cos"),
+    (r"\\[lr]Vert ?", "‖"),
+    (r"\\langle ?", "⟨"),
+    (r"\\rangle", "⟩"),
+    (r"\\hat ?(\w)", "\\1\u0302"),
+    (r"\\bar ?(\w)", "\\1\u0304"),
+    (r"\\ell", "ℓ"),
+    (r"\\nabla ?", "∇"),
+    (r"_0", "₀"),
+    (r"_1", "₁"),
+    (r"_\{(\w+)\}", r"_\1"),
+    (r"(?<=[\w\d])-(?=\w)", " − "),
+    (r",(?=\S)", ", "),
+]

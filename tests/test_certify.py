@@ -27,7 +27,7 @@ from bounds import (
     t,
 )
 from bounds.catalogue import THEOREMS
-from models.attention import Geometry
+from models.attention import Geometry, train
 from models.dataset import TokenDataset
 from models.instance import Instance, Run
 from models.joint_instance import JointInstance, JointRun
@@ -213,3 +213,18 @@ def test_joint_runs_are_certified(tmp_path: Path) -> None:
     certificate = certify(joint, instance)
     assert certificate.outcome in ("holds", "tight")
     assert run(["certify", joint.id, stored(tmp_path, instance)]) == 0
+
+
+def test_steps_before_positive_coefficients_say_nothing_about_later_ones() -> None:
+    theorem = next(theorem for theorem in THEOREMS if theorem.id == "attention.master-sum")
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        dataset = TokenDataset(random.standard_normal((2, 3, 5)), [1, -1], random.standard_normal(5))
+        instance = Instance(dataset, Run("ngd", "logistic", 60, eta=0.25))
+        onset = train(instance).onset
+        if onset is not None and 5 <= onset <= 40:
+            break
+    assert onset is not None
+    certificate = certify(theorem, instance, onset + 5)
+    assert certificate.ranges["not applicable"] == [(0, onset - 1)]
+    assert certificate.outcome in ("holds", "tight")

@@ -1,6 +1,9 @@
 """The command: exit codes, one-line errors that name the fix, JSON that is only JSON."""
 
+import html
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,31 @@ def test_verify_writes_a_report(tmp_path: Path) -> None:
     assert "attention.gradient-domination" in report.read_text()
 
 
+def test_the_result_says_how_it_came_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outside = tmp_path.parent / "elsewhere.json"
+    options = ["--examples", "3", "--steps", "20", "--no-kept", "--power", "2", "--report", "new/report.html"]
+    assert run(["verify", "attention.ngd.norm.upper", *options, "--json", str(outside)]) == 0
+    result = json.loads(outside.read_text())
+    [theorem] = result["theorems"]
+    assert theorem["statement"].startswith("Assuming ")
+    assert theorem["power"]["killed"] <= theorem["power"]["mutants"]
+    words = result["provenance"]["command"].split()
+    assert words[:3] == ["ratecheck", "verify", "attention.ngd.norm.upper"]
+    assert words[words.index("--json") + 1] == "elsewhere.json"  # no folders of this machine
+    assert {"--examples", "--no-kept", "--report"} <= set(words)
+    assert "--seed" not in words  # only what was asked for
+    assert str(tmp_path) not in json.dumps(result["provenance"])
+    assert run(["compare", str(outside), str(outside)]) == 0
+    page = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    [stored] = re.findall(r'id="result">(.*?)</script>', page, re.DOTALL)
+    assert json.loads(stored) == result
+    assert "Made false on purpose" in page
+    # The commands on the page work.
+    command = html.unescape(re.findall(r'<code class="reproduce">(ratecheck certify .*?)</code>', page)[0])
+    assert run(shlex.split(command)[1:]) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -74,6 +102,8 @@ def test_bad_theorem_files(text: str, words: str, tmp_path: Path, capsys: pytest
         ["verify", "--examples", "-1"],
         ["verify", "--seed", "-1"],
         ["verify", "--data", "cats"],
+        ["verify", "--power", "0"],
+        ["compare", "no-such-file.json", "no-such-file.json"],
         ["verify", "--no-such-option"],
         ["replay", "no-such-file.json"],
         ["show", "N99"],

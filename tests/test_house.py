@@ -39,6 +39,25 @@ def test_rooms_import_only_downwards(room: str) -> None:
         assert not (tops & OUTSIDE.get(room, set())), path
 
 
+#: Where an object asks `reports` how a notebook shows it: the only look upwards, and only when a notebook asks.
+LOOKING_UP = {"bounds/display.py", "models/trajectory.py"}
+
+
+def test_nothing_else_is_imported_by_name() -> None:
+    found = {}
+    for room in ROOMS:
+        for path in (ROOT / room).glob("*.py"):
+            names = [
+                [ast.literal_eval(argument) for argument in node.args]
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Call)
+                and ast.unparse(node.func) in ("importlib.import_module", "__import__")
+            ]
+            if names:
+                found[f"{room}/{path.name}"] = names
+    assert found == {name: [["reports.notebook"]] for name in LOOKING_UP}
+
+
 def test_no_import_cycles() -> None:
     modules = {f"{p.parent.name}.{p.stem}": p for room in ROOMS for p in (ROOT / room).glob("*.py")}
     edges = {

@@ -23,7 +23,7 @@ from properties.soak import PORTION, Tally, cells, soak_unit, soak_units
 from properties.store import load, rejudge
 from properties.trial import quiet_settings
 from properties.verdict import PointwiseEvidence
-from ratecheck import cli
+from ratecheck import cli_search
 from ratecheck.cli import run
 from ratecheck.soak import SoakOutcome
 
@@ -140,7 +140,7 @@ def test_no_derived_theorem_is_convicted_and_no_suspect_left_open() -> None:
 def test_a_false_derived_theorem_is_reported_and_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "THEOREMS", (FALSE,))
+    monkeypatch.setattr(cli_search, "THEOREMS", (FALSE,))
     assert run(["soak", "--instances", "6", "--steps", "9", "--counterexamples", str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert "planted.derived is false" in said
