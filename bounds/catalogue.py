@@ -18,6 +18,8 @@ from bounds import (
     attention_polyak,
     attention_rates,
     data,
+    diagonal,
+    interpolation,
     joint,
     joint_rates,
     linear,
@@ -39,6 +41,8 @@ THEOREMS: tuple[Theorem, ...] = (
     *joint_rates.THEOREMS,
     *linear.THEOREMS,
     *two_layer.THEOREMS,
+    *interpolation.THEOREMS,
+    *diagonal.THEOREMS,
     *data.THEOREMS,
 )
 

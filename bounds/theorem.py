@@ -41,6 +41,10 @@ JOINT = System("joint", "joint training of attention and decoder")
 LINEAR = System("linear", "linear classification")
 #: Two-layer networks with a fixed second layer, docs/theory.md#two-layer.
 TWO_LAYER = System("two-layer", "a two-layer network with a fixed second layer")
+#: Fixed-point iterations on linear operators, docs/systems.md#interpolation.
+INTERPOLATION = System("interpolation", "linear interpolation on a linear operator")
+#: Diagonal linear networks under gradient flow, docs/systems.md#diagonal.
+DIAGONAL = System("diagonal", "a diagonal linear network trained by gradient flow")
 #: Random data before any training, docs/theory.md#d1.
 DATA = System("data", "random token data")
 

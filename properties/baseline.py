@@ -190,7 +190,8 @@ def parse_lock(text: str, where: str) -> Lock:
     except (RecursionError, ValueError) as error:  # a number of more digits than Python reads
         raise StoreError(f"{where}: damaged ({type(error).__name__}); {_FIX}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise StoreError(f"{where}: not a lock of schema {SCHEMA}; {_FIX}")
+        found = data.get("schema") if isinstance(data, dict) else None
+        raise StoreError(f"{where}: not a lock of schema {SCHEMA} but {found!r:.40}; {_FIX}")
     try:
         settings = _settings(data["settings"])
         entries = {

@@ -17,6 +17,7 @@ EQUAL, STRONGER, WEAKER, INCOMPARABLE, UNDECIDED = "equal", "stronger", "weaker"
 _TURNED = {"never larger": "never smaller", "never smaller": "never larger"}
 _OPPOSITE = {STRONGER: WEAKER, WEAKER: STRONGER}
 _SIDES = {"O": {"above"}, "Omega": {"below"}, "Theta": {"above", "below"}}
+_LONGEST = 12  # characters of a number that is shown as it is
 _ADDED, _REMOVED, _CHANGED = "added", "removed", "changed"
 
 
@@ -31,21 +32,25 @@ class Point:
         Exact values of the observables, as text.
     old, new : str
         Enclosures of the two bounds there.
+    shown : dict
+        The values in a few characters.
     """
 
     says_more: str
     values: dict[str, str]
     old: str
     new: str
+    shown: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The order of two claims, new against old, and how it was decided."""
+    """The order of two claims, new against old, how it was decided, and boxes where it is not."""
 
     order: str
     reason: str
     points: tuple[Point, ...] = ()
+    region: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,8 @@ def compare_relations(
         reason = re.sub("never (larger|smaller)", lambda m: _TURNED[m.group()], reason)
     if isinstance(old, sp.Lt | sp.Gt) != isinstance(new, sp.Lt | sp.Gt):
         order, reason = _strictness(order, reason, isinstance(new, sp.Lt | sp.Gt))
-    return Decision(order, reason, tuple(_point(point, from_below) for point in found.points))
+    points = tuple(_point(point, from_below) for point in found.points)
+    return Decision(order, reason, points, tuple(map(_box, found.region)) if order == UNDECIDED else ())
 
 
 def _strictness(order: str, reason: str, new_is_strict: bool) -> tuple[str, str]:
@@ -217,7 +223,28 @@ def _strictness(order: str, reason: str, new_is_strict: bool) -> tuple[str, str]
 def _point(point: Any, lower: bool) -> Point:
     values = {str(symbol.name): str(value) for symbol, value in sorted(point.values.items(), key=str)}
     says_more = "new" if point.new_is_smaller != lower else "old"
-    return Point(says_more, values, point.old.str(8), point.new.str(8))
+    shown = {str(symbol.name): _short(value) for symbol, value in sorted(point.values.items(), key=str)}
+    return Point(says_more, values, point.old.str(8), point.new.str(8), shown)
+
+
+def _box(region: Any) -> str:
+    """Intervals of observables, or of quotients of two, as text; what is not bounded is left out."""
+    sides = []
+    for quantity, (low, high) in region.items():
+        if low is not None and low == high:
+            sides.append(f"{quantity} = {_short(low)}")
+        elif low or high is not None:
+            least = "" if low is None else f"{_short(low)} ≤ "
+            sides.append(f"{least}{quantity}{'' if high is None else f' ≤ {_short(high)}'}")
+    return ", ".join(sides) or "everywhere"
+
+
+def _short(value: Any) -> str:
+    """An exact number, or its first digits if it is long."""
+    from flint import arb
+
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{arb(value).str(5, radius=False)}…"
 
 
 # --------------------------------------------------------------------------------------------- hypotheses

@@ -28,6 +28,7 @@ _BITS = 128  # working precision of proofs
 _CERTIFY = (64, 256, 1024, 4096)  # precisions at which a point is tried
 _SAMPLES = 240
 _MOST_CHARTS = 64
+_MOST_DIGITS = 5  # of the coordinates of points that are returned, where so few will do
 
 
 #: Intervals of observables or of products of them, None for no end.
@@ -114,25 +115,18 @@ def compare_expressions(
     started = time.monotonic()
     known = tuple(relations)
     with flint.ctx.workprec(_BITS):
-        result = _compare(exact_constants(old), exact_constants(new), ranges, known, started + budget_s)
-    return replace(result, seconds=time.monotonic() - started)
+        pair = _Pair.of(exact_constants(old), exact_constants(new), ranges, known)
+        result = _compare(pair, started + budget_s)
+        points = tuple(map(pair.shortened, result.points))
+    return replace(result, points=points, seconds=time.monotonic() - started)
 
 
-def _compare(
-    old: sp.Expr,
-    new: sp.Expr,
-    given: Mapping[sp.Symbol, Range] | None,
-    relations: tuple[sp.core.relational.Relational, ...],
-    deadline: float,
-) -> Comparison:
-    if old == new:
+def _compare(pair: _Pair, deadline: float) -> Comparison:
+    if pair.old == pair.new:
         return Comparison(Precedence.EQUAL, "the two are the same expression")
-    symbols = _concerned(old.free_symbols | new.free_symbols, relations)
-    ranges = ranges_of(symbols, relations, given)
-    atlas = charts((old, new), ranges, relations)
+    atlas = charts((pair.old, pair.new), pair.ranges, pair.relations)
     if len(atlas) > _MOST_CHARTS:
         return Comparison(Precedence.UNDECIDED, f"there are {len(atlas)} cases of signs and logarithms")
-    pair = _Pair(old, new, ranges, relations)
     found = pair.sampled(atlas)
     if len(found) == 2:
         return _incomparable(found)
@@ -219,13 +213,15 @@ def _proved(
         return _Proof(True, False, 0)
     if old is None or new is None or not doubtful(small) <= doubtful(large):
         return undecided  # the smaller one may say nothing where the larger one does
-    if any(fmpq(0) in r and not r.whole for r in pair.ranges.values()) and not (
-        is_defined(old) and is_defined(new)
-    ):
-        return undecided  # 0 is left out of the chart, and may not be a limit of points where both are defined
     try:
         aims = goals(large - small, lambda e: _nonnegative(e, chart.box))
         aims = tuple(clause for clause in aims if not any(_is_clear(product) for product in clause))
+        if not aims:
+            return _Proof(True, False, 0)
+        if any(fmpq(0) in r and not r.whole for r in pair.ranges.values()) and not (
+            is_defined(old) and is_defined(new)
+        ):
+            return undecided  # 0 is left out of the chart, and may not be a limit of points where both are defined
         products = [product for clause in aims for product in clause]
         for symbol in sorted(chart.box, key=lambda s: str(s.name)):
             if chart.box[symbol][0] < 1 and any(f.has(sp.log(symbol)) for product in products for f in product):
@@ -239,8 +235,6 @@ def _proved(
         box = unscaled(chart.box, products)
     except (Opaque, ValueError):
         return undecided
-    if not aims:
-        return _Proof(True, False, 0)
 
     def refutes(coordinates: Point) -> bool:
         point = pair.certified(chart.point(coordinates))
@@ -283,6 +277,31 @@ class _Pair:
     new: sp.Expr
     ranges: Mapping[sp.Symbol, Range]
     relations: Sequence[sp.core.relational.Relational]
+
+    @classmethod
+    def of(
+        cls,
+        old: sp.Expr,
+        new: sp.Expr,
+        given: Mapping[sp.Symbol, Range] | None,
+        relations: Sequence[sp.core.relational.Relational],
+    ) -> _Pair:
+        """Two bounds on the ranges of their observables.  Raises `ValueError` for an empty one."""
+        symbols = _concerned(old.free_symbols | new.free_symbols, relations)
+        return cls(old, new, ranges_of(symbols, relations, given), relations)
+
+    def shortened(self, point: CertifiedPoint) -> CertifiedPoint:
+        """A certified point on the same side of shorter decimal fractions, where there is one near."""
+        for symbol in point.values:
+            for digits in range(1, _MOST_DIGITS):
+                value = _rounded(point.values[symbol], digits)
+                if value == point.values[symbol]:
+                    break
+                nearby = self.certified({**point.values, symbol: value})
+                if nearby is not None and nearby.new_is_smaller == point.new_is_smaller:
+                    point = nearby
+                    break
+        return point
 
     def sampled(self, atlas: Sequence[Chart]) -> dict[bool, CertifiedPoint]:
         """Points by whether the new bound is smaller there, from samples of all charts."""
@@ -329,6 +348,17 @@ class _Pair:
             return True
         small, large = _value(relation.lts, values), _value(relation.gts, values)
         return bool(small < large if isinstance(relation, sp.Lt | sp.Gt) else small <= large)
+
+
+def _rounded(value: fmpq, digits: int) -> fmpq:
+    """An exact number to so many significant decimal digits, towards 0."""
+    size, step = abs(value), fmpq(1)
+    while size and step * 10**digits <= size:
+        step *= 10
+    while size and step * 10 ** (digits - 1) > size:
+        step /= 10
+    rounded = (size / step).floor() * step
+    return rounded if value >= 0 else -rounded
 
 
 def _value(expression: sp.Expr, values: Mapping[sp.Symbol, fmpq]) -> arb:

@@ -61,7 +61,9 @@ def find_changes(entries: Mapping[str, Entry], theorems: Sequence[Theorem]) -> l
     Files play no part: a theorem that moved from one to another has not changed.
     """
     present = {theorem.id for theorem in theorems}
-    gone = {entry.theorem.fingerprint: entry for id, entry in entries.items() if id not in present}
+    gone: dict[str, list[Entry]] = {}
+    for id in sorted(entries.keys() - present):
+        gone.setdefault(entries[id].theorem.fingerprint, []).append(entries[id])
     changes: list[Change] = []
     for theorem in theorems:
         entry = entries.get(theorem.id)
@@ -70,9 +72,9 @@ def find_changes(entries: Mapping[str, Entry], theorems: Sequence[Theorem]) -> l
             same = entry.theorem.fingerprint == theorem.fingerprint
             changes.append(Change(kind if same else CHANGED, entry, theorem))
         else:
-            entry = gone.pop(theorem.fingerprint, None)
-            changes.append(Change(NEW if entry is None else RENAMED, entry, theorem))
-    left = sorted(gone.values(), key=lambda entry: entry.theorem.id)
+            alike = gone.get(theorem.fingerprint)
+            changes.append(Change(RENAMED, alike.pop(0), theorem) if alike else Change(NEW, None, theorem))
+    left = sorted((entry for alike in gone.values() for entry in alike), key=lambda entry: entry.theorem.id)
     return changes + [Change(REMOVED, entry, None) for entry in left]
 
 

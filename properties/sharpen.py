@@ -39,7 +39,7 @@ SHIFTS: tuple[sp.Rational, ...] = tuple(sp.Rational(k, 8) for k in range(17))
 _POWERS = np.array([float(shift) for shift in SHIFTS])
 _LOG10_2 = math.log10(2.0)
 #: Demands that differ by less are the same: log10 of a ratio, which is equality where it exceeds 0 by less.
-_EQUAL = 1e-9
+EQUAL = 1e-9
 #: Bits, and steps of balls times pairs, that the certificate of a blocking step is worth.
 _BITS, _AFFORDABLE = 2048, 200_000
 
@@ -97,7 +97,7 @@ def envelope(theorem: Theorem, measurement: Measured) -> Envelope | None:
     most = needs.max(axis=0)
     return Envelope(
         most,
-        t[(needs >= most - _EQUAL).argmax(axis=0)],
+        t[(needs >= most - EQUAL).argmax(axis=0)],
         doubts.max(axis=0),
         bool(negative.any()),
         int(t[spoken][-1]),
@@ -148,9 +148,9 @@ class Block:
 
     def harder(self, other: Block | None) -> bool:
         """Whether it asks more than another block, or as much at less cost of a replay."""
-        if other is None or self.need > other.need + _EQUAL:
+        if other is None or self.need > other.need + EQUAL:
             return True
-        return self.need > other.need - _EQUAL and self.cost < other.cost
+        return self.need > other.need - EQUAL and self.cost < other.cost
 
     @property
     def cost(self) -> int:
@@ -298,7 +298,7 @@ def frontier(seen: Survey, safety: Sequence[float]) -> tuple[Point, ...]:
         if block is None or index in seen.withdrawn:
             continue
         allowed = block.need + math.log10(safety[index])
-        if index == 0 or block.need <= _EQUAL:
+        if index == 0 or block.need <= EQUAL:
             allowed = min(allowed, 0.0)
         change = Sharpening.at_least(seen.theorem, shift, allowed)
         if index > 0 and not _is_stronger(change, block, seen.negative):
@@ -340,7 +340,7 @@ class Certificate:
 
 def certificate(theorem: Theorem, point: Point, block: Block) -> Certificate:
     """Examine a blocking step in ball arithmetic, if the replay is affordable."""
-    tighter = point.change.tighter(theorem, min(block.need, point.change.log10) - _EQUAL)
+    tighter = point.change.tighter(theorem, min(block.need, point.change.log10) - EQUAL)
     if block.cost > _AFFORDABLE:
         return Certificate(None, tighter, None)
     system = tools(theorem.system)

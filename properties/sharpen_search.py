@@ -16,7 +16,18 @@ from properties.hunt import Budget, Hunt, engines_for
 from properties.hunt import Execute as ExecuteShares
 from properties.hunt import serial as serial_shares
 from properties.hunt_objective import Target
-from properties.sharpen import SHIFTS, Block, Certificate, Point, Survey, SurveyUnit, certificate, frontier, survey
+from properties.sharpen import (
+    EQUAL,
+    SHIFTS,
+    Block,
+    Certificate,
+    Point,
+    Survey,
+    SurveyUnit,
+    certificate,
+    frontier,
+    survey,
+)
 from properties.systems import tools
 from properties.trial import MAX_ROUNDS, MOST_SPARE, Profile, Unit, plan
 
@@ -74,9 +85,11 @@ class Sharpened:
     seen, fresh : Survey
         All runs, and those of the last fresh sampling, in which nothing was broken.
     hunted, known : int
-        Instances that the hunt looked at, and those of the corpus.
+        Instances that all hunts looked at, and those of the corpus.
+    hunted_fresh : int
+        Instances of the last hunt, with a seed of its own, in which nothing was broken; 0 if there was none.
     raised : int
-        How often a fresh run asked for more.
+        How often a fresh run, or a fresh hunt, asked for more.
     """
 
     points: tuple[Point, ...]
@@ -85,6 +98,7 @@ class Sharpened:
     fresh: Survey
     hunted: int
     known: int
+    hunted_fresh: int
     raised: int
 
     def block(self, point: Point) -> Block:
@@ -113,26 +127,33 @@ def sharpen(
     corpus: Iterable[Any] = (),
     progress: Progress = lambda what, done, total: None,
 ) -> Sharpened:
-    """Find the sharpest forms of a pointwise theorem that survive a corpus, a hunt and fresh sampling.
+    """Find the sharpest forms of a pointwise theorem that survive a corpus, hunts and fresh sampling.
 
-    The search ends early, with what it has, when the theorem itself is convicted.
+    What a fresh sample does not break is hunted once more, with that sample's seed.  Each hunt has half of what is
+    left of the budget.  The search ends early, with what it has, when the theorem itself is convicted.
     """
     seen = Survey(theorem)
     known = _take_in(seen, corpus, "corpus", effort.seed)
     seen.merge(sample(theorem, effort, effort.seed, (), lambda done, total: progress("sampling", done, total)))
-    safety, raised, hunted = [SAFETY] * len(SHIFTS), 0, 0
+    safety, raised, hunted, hunted_fresh, left = [SAFETY] * len(SHIFTS), 0, 0, 0, effort.hunt
     points = frontier(seen, safety)
     if points and seen.body.counterexample is None:
-        hunted = _hunt(seen, points, effort, progress)
+        left = _half(left)
+        hunted = _hunt(seen, points, effort, left, effort.seed, progress)
     while True:
         points = frontier(seen, safety)
-        fresh = Survey(theorem)
+        fresh, hunted_fresh = Survey(theorem), 0
         if not points or seen.body.counterexample is not None:
             break
         seed = effort.seed + 1 + raised
         fresh = sample(theorem, effort, seed, points, lambda done, total: progress("fresh", done, total))
         seen.merge(fresh)
         broken = fresh.broken.keys() | fresh.withdrawn
+        if not broken and seen.body.counterexample is None:
+            left = _half(left)
+            hunted_fresh = _hunt(seen, points, effort, left, seed, progress)
+            hunted += hunted_fresh
+            broken = {point.index for point in points if _block(seen, point).need > point.change.log10 + EQUAL}
         if not broken:
             break
         if raised == MOST_RAISED:
@@ -142,7 +163,8 @@ def sharpen(
         safety = [1.0 + (2.0 if index in broken else 1.0) * (x - 1.0) for index, x in enumerate(safety)]
     certified = {point: certificate(theorem, point, _block(seen, point)) for point in points}
     standing = {point: said for point, said in certified.items() if not said.refuted}
-    return Sharpened(tuple(standing), tuple(standing.values()), seen, fresh, hunted, known, raised)
+    claims, proofs = tuple(standing), tuple(standing.values())
+    return Sharpened(claims, proofs, seen, fresh, hunted, known, hunted_fresh, raised)
 
 
 def sample(
@@ -180,26 +202,34 @@ def _take_in(seen: Survey, instances: Iterable[Any], source: str, seed: int) -> 
     return count
 
 
-def _hunt(seen: Survey, points: Sequence[Point], effort: Effort, progress: Progress) -> int:
+def _hunt(
+    seen: Survey, points: Sequence[Point], effort: Effort, budget: Budget, seed: int, progress: Progress
+) -> int:
     """Let every engine look for runs that ask more of p = 0 and of the largest power; take in what it finds."""
     # A bound that may be negative is not made weaker by a larger factor: there the theorem itself is the aim.
     ends = (points[0],) if seen.negative else (points[0], points[-1])
     aims = list({point.index: point for point in ends}.values())
     engines = [name for name in engines_for(seen.theorem) if name != "random"]
     parts = len(aims) * len(engines)
-    share = hunt_share(effort.hunt, parts)
+    share = hunt_share(budget, parts)
     if share is None:
         return 0
     looked_at = 0
     for number, (aim, engine) in enumerate((aim, engine) for aim in aims for engine in engines):
         aimed = seen.theorem if seen.negative else _lenient(seen.theorem, aim.index)
         target = Target(aimed, effort.steps)
-        hunt = Hunt(target, effort.seed, execute=effort.execute_hunt, workers=effort.workers)
+        hunt = Hunt(target, seed, execute=effort.execute_hunt, workers=effort.workers)
         ledger = hunt.run(engine, share)
         looked_at += ledger.evaluations
-        _take_in(seen, (hard.instance for hard in ledger.kept), f"hunt/{engine}", effort.seed)
+        _take_in(seen, (hard.instance for hard in ledger.kept), f"hunt/{engine}", seed)
         progress("hunt", number + 1, parts)
     return looked_at
+
+
+def _half(budget: Budget) -> Budget:
+    """Half of a budget: what a hunt is given of what is left, and what is left then."""
+    evaluations = None if budget.evaluations is None else budget.evaluations // 2
+    return Budget(evaluations, None if budget.seconds is None else budget.seconds / 2)
 
 
 def hunt_share(budget: Budget, parts: int) -> Budget | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from bounds import ATTENTION, JOINT, LINEAR, TWO_LAYER, System
+from bounds import ATTENTION, DIAGONAL, INTERPOLATION, JOINT, LINEAR, TWO_LAYER, System
 from models.attention import Geometry, train, weights_at
 from models.instance import Instance
 from models.joint import JointGeometry, JointInstance, restarted_joint
 from models.replay import ExactSetting, replay
 from models.trajectory import RECORD_LIMIT
 from properties.attention import Setting
+from properties.diagonal import TOOLS as DIAGONAL_TOOLS
+from properties.interpolation import TOOLS as INTERPOLATION_TOOLS
 from properties.joint import JointSetting, measure_joint
 from properties.joint_exact import exact_walk
 from properties.linear import TOOLS as LINEAR_TOOLS
@@ -65,4 +67,6 @@ _TOOLS: dict[str, Tools] = {
     ),
     LINEAR.name: LINEAR_TOOLS,
     TWO_LAYER.name: TWO_LAYER_TOOLS,
+    INTERPOLATION.name: INTERPOLATION_TOOLS,
+    DIAGONAL.name: DIAGONAL_TOOLS,
 }

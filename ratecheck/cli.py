@@ -4,24 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-
-import typer
-
-from bounds import InvalidClaim
-from bounds.catalogue import CatalogueError
-from models.dataset import InvalidDataset
-from models.instance import InvalidRun
-from properties.store import StoreError
-
-# ``--help`` lists the commands in the order of these imports.
-from ratecheck import cli_trial, cli_search, cli_refine  # isort: skip
-from ratecheck.command import BAD_INPUT, INTERNAL, INTERRUPTED, OK, Unusable, app
-
-#: The modules whose commands are registered when they are imported, in the order of ``ratecheck --help``.
-COMMANDS = (cli_trial, cli_search, cli_refine)
-
-_INPUT_ERRORS = (CatalogueError, InvalidClaim, InvalidDataset, InvalidRun, StoreError, Unusable)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,32 +14,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; every foreseeable error is one line on standard error."""
-    from models.digits import MissingDigits
+    """Run the command and return its exit code; every foreseeable error is one line on standard error.
 
+    Nothing is imported before: that a theorem file which is being edited does not import is bad input as well.
+    """
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
-        return code if isinstance(code, int) else OK
-    except (*_INPUT_ERRORS, MissingDigits) as error:
-        sys.stderr.write(f"ratecheck: error: {error}\n")
-        return BAD_INPUT
-    except typer.TyperException as error:
-        sys.stderr.write(f"ratecheck: error: {error.format_message()}; see ratecheck --help\n")
-        return BAD_INPUT
-    except (KeyboardInterrupt, typer.Abort):
+        from ratecheck.commands import answer
+    except KeyboardInterrupt:
         sys.stderr.write("ratecheck: interrupted\n")
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except OSError as error:  # a full disk, a folder without permission: the message names the path
-        sys.stderr.write(f"ratecheck: error: {error}\n")
-        return BAD_INPUT
+        return 130
     except Exception as error:
         if os.environ.get("RATECHECK_DEBUG"):
             raise
-        sys.stderr.write(
-            f"ratecheck: internal error: {type(error).__name__}: {error}\n"
-            "ratecheck: please report it; RATECHECK_DEBUG=1 shows where it arose\n"
-        )
-        return INTERNAL
+        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        sys.stderr.write(f"ratecheck: error: {_place(error)}: {type(error).__name__}: {said}; correct that file\n")
+        return 2
+    return answer(arguments)
+
+
+def _place(error: Exception) -> str:
+    """The file, and the line of it, that an exception on import comes from."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    modules = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"]
+    return f"{modules[-1].filename}, line {modules[-1].lineno}"

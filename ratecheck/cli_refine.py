@@ -14,8 +14,8 @@ from ratecheck.command import OK, File, Ids, Json, app, only, write_json
 @app.command()
 def sharpen(
     id: Annotated[str, typer.Argument(help="Theorem id or label.")],
-    budget: Annotated[float | None, typer.Option(help="Seconds for the hunt in all; 0 for none.")] = None,
-    evaluations: Annotated[int | None, typer.Option(help="Instances of the hunt instead; repeatable.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Seconds of all hunts together; 0 for none.")] = None,
+    evaluations: Annotated[int | None, typer.Option(help="Instances of all hunts instead; repeatable.")] = None,
     examples: Annotated[int | None, typer.Option(help="Applicable instances of each sampling.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each run.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first sampling; fresh ones have the seeds after it.")] = 0,

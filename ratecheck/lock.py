@@ -53,11 +53,18 @@ def settings_of(
     seed: int | None,
     otherwise: Settings | None,
 ) -> Settings:
-    """The settings that options ask for, those of an earlier lock where they ask for none."""
-    if otherwise is not None and all(option is None for option in (profile, examples, steps, seed)):
-        return otherwise
-    trial = Trial.checked(theorems, profile or "quick", examples, steps, seed or 0, "random", named=True)
-    return Settings.of(trial.profile, trial.seed)
+    """The settings that options ask for, and where they ask for nothing those of an earlier lock."""
+    seed = seed if seed is not None else 0 if otherwise is None else otherwise.seed
+    trial = Trial.checked(theorems, profile or "quick", examples, steps, seed, "random", named=True)
+    if otherwise is None or profile is not None:
+        return Settings.of(trial.profile, seed)
+    return Settings(
+        otherwise.examples if examples is None else examples,
+        otherwise.steps if steps is None else steps,
+        min(examples or otherwise.long_examples, otherwise.long_examples),
+        otherwise.long_steps,
+        seed,
+    )
 
 
 @dataclass

@@ -230,5 +230,8 @@ def lock_of_revision(path: Path, revision: str) -> Lock:
         raise StoreError(f"{where}: damaged, not text; commit a lock that `ratecheck lock` has written") from None
     if shown.returncode:
         said = " ".join(shown.stderr.split()).removeprefix("fatal: ")
-        raise Unusable(f"--against {revision}: {said}; name a revision that holds {path.name}")
+        fix = f"name a revision that holds {path.name}"
+        if "not a git repository" in said:
+            said, fix = "the lock is in no git repository", "leave --against out, or name another lock with --lock"
+        raise Unusable(f"--against {revision}: {said}; {fix}")
     return parse_lock(shown.stdout, where)

@@ -20,6 +20,7 @@ from ratecheck.regress import Outcome, Row
 from ratecheck.versions import versions
 
 SCHEMA = "ratecheck/regress/1"
+_MOST_OPEN = 3  # boxes where an order is undecided that are shown
 _COLUMNS = ("theorem", "change", "order", "verdict", "ratio", "informative")
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~&!])")
@@ -61,6 +62,10 @@ def details(row: Row) -> Iterator[str]:
     if row.ordering is not None:
         yield row.ordering.sentence
         yield from map(_point, row.ordering.claim.points)
+        region = row.ordering.claim.region
+        yield from (f"left open where {box}" for box in region[:_MOST_OPEN])
+        if len(region) > _MOST_OPEN:
+            yield f"and in {len(region) - _MOST_OPEN:,} more boxes"
     if retrial is None:
         return
     if retrial.kept:
@@ -79,7 +84,7 @@ def details(row: Row) -> Iterator[str]:
 
 
 def _point(point: Point) -> str:
-    at = ", ".join(f"{name} = {value}" for name, value in point.values.items())
+    at = ", ".join(f"{name} = {value}" for name, value in point.shown.items())
     return f"at {at} the {point.says_more} bound says more: old {point.old}, new {point.new}"
 
 
@@ -241,6 +246,7 @@ def _ordering_json(ordering: Ordering) -> dict[str, Any]:
         "points": [
             {"says_more": p.says_more, "at": p.values, "old": p.old, "new": p.new} for p in ordering.claim.points
         ],
+        "open": list(ordering.claim.region),
         "hypotheses": [
             {"how": h.how, "what": h.text, "effect": h.effect, "reason": h.reason} for h in ordering.hypotheses
         ],

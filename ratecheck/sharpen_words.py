@@ -11,10 +11,11 @@ from rich.table import Table
 from bounds import Theorem
 from bounds.claims import Order
 from properties.certify import TIGHT
-from properties.sharpen import Block, Certificate, Point
+from properties.sharpen import SHIFTS, Block, Certificate, Point
 from properties.sharpen_orders import SharpenedOrder
 from properties.sharpen_search import Sharpened
 from properties.sharpen_steps import LongerSteps
+from properties.wording import counted
 from ratecheck.hunt_words import power
 
 if TYPE_CHECKING:
@@ -69,9 +70,13 @@ def _sentences(theorem: Theorem, found: Sharpened) -> list[str]:
     lines = [
         f"The {bound} times factor · t^({sign}p) survived {found.fresh.applicable} fresh instances "
         f"up to step {seen.last_step}.  It rests on {seen.applicable} instances, among them {found.known} of the "
-        f"corpus and the hardest of {found.hunted} in a hunt; raised by fresh ones: {found.raised}.",
+        f"corpus and the hardest of {found.hunted} in hunts; raised by fresh ones: {found.raised}.",
         "✗: balls certify that the next factor is broken at that step; ?: float64 says so.",
-        "Factors are what these runs asked for, with something to spare; a longer hunt may ask for more.",
+        (
+            f"A last hunt of {found.hunted_fresh} instances with another seed asked for no more; a longer one may."
+            if found.hunted_fresh
+            else "No hunt with another seed tried to break them: one may ask for more."
+        ),
     ]
     first, certificate = found.points[0], found.certificates[0]
     if first.index == 0 and first.change.factor == 1:
@@ -95,7 +100,7 @@ def _sentences(theorem: Theorem, found: Sharpened) -> list[str]:
         count = len(seen.body.suspected)
         lines.append(f"On {count} instances ball arithmetic did not decide the theorem itself.")
     for index, count in sorted(seen.unresolved.items()):
-        lines.append(f"The claim with index {index} was left undecided on {count} instances.")
+        lines.append(f"The claim with p = {SHIFTS[index]} was left undecided on {counted(count, 'instance')}.")
     return lines
 
 
@@ -164,6 +169,7 @@ def described(outcome: Outcome) -> dict[str, Any]:
         "last_step": found.seen.last_step,
         "fresh": found.fresh.applicable,
         "hunted": found.hunted,
+        "hunted_fresh": found.hunted_fresh,
         "corpus": found.known,
         "raised": found.raised,
         "frontier": [
@@ -264,6 +270,10 @@ def _evidence(found: Sharpened, point: Point, said: Certificate, where: str) -> 
     if found.seen.rising[point.index]:
         growing = found.seen.rising[point.index]
         lines.append(f"the demand still grew at the end of {growing} runs: longer ones may ask for more")
+    if found.hunted_fresh:
+        lines.append(f"a hunt of {found.hunted_fresh} instances with a seed of its own did not break it either")
+    if undecided := found.seen.unresolved.get(point.index):
+        lines.append(f"left undecided on {counted(undecided, 'instance')}")
     return "\n".join(lines)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any
 
 from markupsafe import Markup
@@ -26,12 +27,11 @@ _CAPTIONS = {
     "pointwise": "The run that breaks the claim",
     "limit": "The run that never arrives, and what is proved of it",
 }
-#: Names under which a run's settings are shown, by attribute, for those that it has.
+#: Fields of a run that are no settings of the method, and the names of those that have a longer one.
+_NOT_SHOWN = ("steps", "start")
 _SETTINGS = {
     "rule": "Step rule",
     "loss": "Loss",
-    "eta": "eta",
-    "zeta": "zeta",
     "eta_W": "First step length of W",
     "eta_u": "First step length of u",
     "power_W": "Power by which W's steps shrink",
@@ -193,12 +193,12 @@ def _array(caption: str, values: Any) -> Table:
 
 
 def run_settings(run: Any) -> dict[str, str]:
-    """The settings that a run of any system has, by the names under which they are shown."""
-    values = {name: getattr(run, attribute, None) for attribute, name in _SETTINGS.items()}
+    """The settings of a run of any system, by the names under which they are shown; steps and arrays are not."""
+    values = {field.name: getattr(run, field.name) for field in fields(run) if field.name not in _NOT_SHOWN}
     return {
-        name: _number(value) if isinstance(value, float) else str(value)
+        _SETTINGS.get(name, name): _number(value) if isinstance(value, float) else str(value)
         for name, value in values.items()
-        if value is not None
+        if isinstance(value, str | int | float | Fraction)
     }
 
 

@@ -203,7 +203,20 @@ def figure(chart: Any, alt: str, **datasets: list[dict[str, Any]]) -> Figure:
     columns = spec.pop("config", {}).get("legend", {})
     if columns:
         spec["config"] = {"legend": columns}
+    _describe_axes_once(spec)
     return Figure(spec, {name: _columns(rows) for name, rows in datasets.items()}, alt)
+
+
+def _describe_axes_once(spec: dict[str, Any]) -> None:
+    """Layers share their axes, so that what the first says of one need not be repeated; it is half of the text."""
+    for name in ("x", "y"):
+        channels = [layer.get("encoding", {}).get(name, {}) for layer in spec.get("layer", [])]
+        said = next((channel for channel in channels if "axis" in channel), None)
+        for channel in channels:
+            if said is not None and channel is not said and channel.get("axis") == said["axis"]:
+                for part in ("axis", "scale"):
+                    if channel.get(part) == said.get(part):
+                        channel.pop(part, None)
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, Column]:

@@ -116,7 +116,7 @@ def measured_name(theorem: Theorem) -> str:
     """The measured side in words: the observable's name and meaning, or the expression."""
     side = theorem.small if theorem.bound_is_upper else theorem.large
     if side.is_Symbol:
-        return f"{side.name}, {NOTATION[side.name].meaning}"
+        return f"{plain(side)}, {NOTATION[side.name].meaning}"
     return plain(side)
 
 

@@ -117,7 +117,7 @@ def _arrow(dataset: Any, decoder: Array | None) -> list[dict[str, Any]]:
 def _angle(arrow: list[dict[str, Any]]) -> float:
     """Degrees by which Vega turns a triangle that points upwards."""
     across, up = arrow[1]["a"] - arrow[0]["a"], arrow[1]["b"] - arrow[0]["b"]
-    return round(float(np.degrees(np.arctan2(across, up))), 1)
+    return round(float(np.degrees(np.arctan2(across, up))), 1) % 360.0
 
 
 # ------------------------------------------------------------------------------------------ heat map

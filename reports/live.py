@@ -38,19 +38,49 @@ def page_assets() -> Assets:
     import vl_convert
 
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    packed = base64.b64encode(gzip.compress(bundle.encode(), mtime=0)).decode()
-    script = "".join(_template(name) for name in ("vega.js", "powers.js", "figure_data.js", "figures.js"))
+    script = "".join(_template(name) for name in ("packed.js", "powers.js", "figure_data.js", "figures.js"))
     script = script.replace("FIGURE_CONFIG", as_script(CONFIG))
-    return Assets(Markup(packed), Markup(script), Markup(_template("figures.css")))
+    return Assets(packed(bundle), Markup(script), Markup(_template("figures.css")))
 
 
 def _template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def payload(figure: Figure) -> Markup | None:
-    """A figure as JSON to stand in a ``<script>`` element, whatever its strings are; None without a drawing."""
-    return None if figure.spec is None else Markup(as_script({"spec": figure.spec, "data": figure.data}))
+class FigureStore:
+    """The figures of one page, in the order in which its templates show them."""
+
+    def __init__(self) -> None:
+        self._payloads: list[str] = []
+
+    def add(self, payload: str) -> int:
+        """Take a figure in; returns the number by which the page finds it."""
+        self._payloads.append(payload)
+        return len(self._payloads) - 1
+
+    def packed(self) -> Markup:
+        """All figures so far as a JSON list, packed together, for they have much in common."""
+        return packed(f"[{','.join(self._payloads)}]")
+
+
+def payload(figure: Figure) -> str | None:
+    """What a figure is drawn from, as JSON; None without a drawing.
+
+    Raises
+    ------
+    ValueError
+        For a number that is not finite.
+    """
+    if figure.spec is None:
+        return None
+    return json.dumps(
+        {"spec": figure.spec, "data": figure.data}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+
+
+def packed(text: str) -> Markup:
+    """Text as gzip in base64, which can stand in any element."""
+    return Markup(base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode())
 
 
 def as_script(value: Any) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from properties.verdict import (
     CONFIRMED,
@@ -21,7 +20,7 @@ from properties.verdict import (
     Verdict,
 )
 from reports.drawing import Figure
-from reports.live import payload
+from reports.live import FigureStore, payload
 
 #: In the order in which a reader wants to meet them, with the mark that stands beside the word.
 VERDICTS = {
@@ -93,7 +92,7 @@ class Link:
 class Drawing:
     """A figure ready for the template: what the page draws it from (None: no drawing), and its description."""
 
-    payload: Markup | None
+    payload: str | None
     alt: str
 
     @classmethod
@@ -103,14 +102,16 @@ class Drawing:
 
 
 def environment() -> Environment:
-    """The templates: everything is escaped, an unknown name is an error."""
-    return Environment(
+    """The templates of one page: everything is escaped, an unknown name is an error."""
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals["figures"] = FigureStore()
+    return templates
 
 
 def package_list(versions: Mapping[str, str]) -> str:

@@ -80,11 +80,19 @@ def test_a_figure_of_two_lines_is_small() -> None:
 # ------------------------------------------------------------------------------------------------ the page
 def test_no_string_ends_the_script_that_holds_it() -> None:
     drawn = Drawing.of(figure_of(line(NASTY, 2.0), line("other", 1.0)))
-    page = environment().from_string('{% from "_parts.html" import figure %}{{ figure(d) }}').render(d=drawn)
-    assert page.count("<script") == page.count("</script>") == 1
-    assert not re.search("<!--|[\u2028\u2029]", page)
-    [stored] = re.findall(r'<script type="application/json">(.*?)</script>', page)
-    assert NASTY in {row["series"] for row in rows_of(json.loads(stored)["data"]["lines"])}
+    text = '{% from "_parts.html" import figure %}{{ figure(d) }}{{ figure(d) }}<pre>{{ figures.packed() }}</pre>'
+    page = environment().from_string(text).render(d=drawn)
+    assert not re.search("<script|<!--|[\u2028\u2029]", page)
+    assert re.findall('data-figure="(.)"', page) == ["0", "1"]
+    [held] = re.findall("<pre>(.*?)</pre>", page)
+    for figure in json.loads(gzip.decompress(base64.b64decode(held))):
+        assert NASTY in {row["series"] for row in rows_of(figure["data"]["lines"])}
+
+
+def test_what_stands_in_a_script_cannot_end_it() -> None:
+    text = as_script([NASTY])
+    assert not re.search("<|[\u2028\u2029]", text)
+    assert json.loads(text) == [NASTY]
 
 
 def test_numbers_that_json_does_not_know_are_refused() -> None:

@@ -3,15 +3,20 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bounds.catalogue import THEOREMS
-from properties.baseline import Lock, Settings, parse_lock, read_lock
+from bounds import ATTENTION, Conjecture, Rule, Theorem, eta, norm, norm_0, t
+from bounds.catalogue import THEOREMS, load_file
+from properties.baseline import NAME, Entry, Lock, Result, Settings, parse_lock, read_lock
+from properties.regression import REMOVED, RENAMED, SAME, find_changes
 from properties.store import StoreError
+from properties.trial import PROFILES
 from ratecheck.cli import run
+from ratecheck.lock import change_lines, settings_of
 
 TEXT = """
 from bounds import *
@@ -138,6 +143,25 @@ def test_part_of_a_lock_is_brought_up_to_date_alone(mine: Path) -> None:
     assert "step_length <= 2*eta" in lock_file(mine).read_text()
 
 
+def test_options_that_are_not_given_are_those_of_the_lock(mine: Path) -> None:
+    lock, theorems = read_lock(lock_file(mine)), list(load_file(mine))
+    assert settings_of(theorems, None, None, None, None, lock.settings) == lock.settings
+    more = settings_of(theorems, None, 50, None, None, replace(lock.settings, seed=7))
+    assert (more.examples, more.steps, more.seed) == (50, lock.settings.steps, 7)
+    anew = settings_of(theorems, "standard", None, None, None, replace(lock.settings, seed=7))
+    assert (anew.seed, anew.profile) == (7, PROFILES["standard"])
+
+
+def test_statements_that_were_locked_twice_are_removed_twice() -> None:
+    claim = (ATTENTION, [Rule("ngd")], norm <= norm_0 + eta * t, Conjecture())
+    twins = [Theorem(f"mine.{name}", "twin", *claim) for name in ("a", "b")]
+    result = Result("confirmed", 1, 1, 1.0, 1.0, "")
+    entries = {twin.id: Entry(twin, result) for twin in twins}
+    assert [change.kind for change in find_changes(entries, [])] == [REMOVED, REMOVED]
+    renamed = find_changes(entries, [Theorem("mine.c", "twin", *claim)])
+    assert [(change.id, change.kind) for change in renamed] == [("mine.c", RENAMED), ("mine.b", REMOVED)]
+
+
 def test_one_lock_has_one_setting(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["lock", "mine.norm", "--file", str(mine), "--seed", "5"]) == 2
     assert "other settings" in capsys.readouterr().err
@@ -203,3 +227,11 @@ def test_a_statement_that_text_cannot_hold_is_not_locked(mine: Path, capsys: pyt
     assert run(["lock", "--file", str(mine)]) == 2
     assert "fingerprint" in capsys.readouterr().err
     assert lock_file(mine).read_text() == text
+
+
+def test_the_baseline_of_the_built_in_theorems_is_up_to_date() -> None:
+    lock = read_lock(Path(__file__).parents[1] / NAME)
+    stale = [change for change in find_changes(lock.entries, THEOREMS) if change.kind != SAME]
+    if stale:
+        fix = f"{NAME} is out of date: see `ratecheck regress`, then write it with `ratecheck lock`"
+        pytest.fail("\n".join([fix, *change_lines(stale)]), pytrace=False)

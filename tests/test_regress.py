@@ -287,7 +287,7 @@ def test_without_git_or_repository(
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(mine.parent.parent))
     assert run(["regress", "--file", "mine.py", "--against", "HEAD"]) == 2
-    assert "not a git repository" in capsys.readouterr().err
+    assert "in no git repository" in capsys.readouterr().err
     monkeypatch.setenv("PATH", str(mine.parent))
     assert run(["regress", "--file", "mine.py", "--against", "HEAD"]) == 2
     assert "needs git" in capsys.readouterr().err
@@ -305,12 +305,24 @@ def test_an_edit_in_the_catalogue_itself(tmp_path: Path, monkeypatch: pytest.Mon
     # One core, so that no worker processes are started.
     program = "import os, sys; os.sched_setaffinity(0, {0}) if hasattr(os, 'sched_setaffinity') else None; "
     program += "from ratecheck.cli import main; main(['regress', 'attention.ngd.norm.upper'])"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
-    )
+
+    def regress() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = regress()
     assert done.returncode == 1, done.stderr
     assert "confirmed → falsified" in done.stdout
+    # A file that does not import falsifies nothing.
+    text = source.read_text()
+    for broken in ("import no_such_module", "def (", "X = nrom <= 1", "X = norm <= Theorem"):
+        source.write_text(f"{text}\n{broken}\n")
+        done = regress()
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert f"attention_ngd.py, line {text.count(chr(10)) + 2}" in done.stderr
 
 
 # ------------------------------------------------------------------------------------------------- orders

@@ -67,8 +67,7 @@ def static(html: str) -> str:
 def section(html: str, id: str) -> str:
     """The section of one theorem, as well-formed XML."""
     start = html.index(f'<section class="theorem" id="{id}"')
-    part = static(html[start : html.index("</section>", start) + len("</section>")])
-    return part.replace(" data-figure>", ' data-figure="">')
+    return static(html[start : html.index("</section>", start) + len("</section>")])
 
 
 def of_kind(verdicts: Sequence[Verdict], kind: str) -> list[Verdict]:

@@ -43,7 +43,7 @@ from models.trajectory import RECORD_LIMIT
 from properties import corpus
 from properties.hunt import Budget
 from properties.judge import judge
-from properties.sharpen import SHIFTS, Survey, certificate, envelope, frontier
+from properties.sharpen import EQUAL, SHIFTS, Survey, certificate, envelope, frontier
 from properties.sharpen_orders import sharpen_order
 from properties.sharpen_search import SAFETY, Effort, sample, sharpen
 from properties.sharpen_steps import longer_steps
@@ -258,7 +258,10 @@ def test_the_hunt_and_the_corpus_raise_a_frontier() -> None:
     few = Effort(6, 60)
     alone = sharpen(N2, few)
     hunted = sharpen(N2, Effort(6, 60, hunt=Budget(evaluations=240)))
-    assert hunted.hunted > 0
+    assert hunted.hunted > hunted.hunted_fresh > 0
+    assert alone.hunted == alone.hunted_fresh == 0
+    for point in hunted.points:  # what stands is what neither hunt broke
+        assert hunted.block(point).need <= point.change.log10 + EQUAL
     assert hunted.block(hunted.points[0]).need >= alone.block(alone.points[0]).need
     hard = hunted.block(hunted.points[0]).instance
     fed = sharpen(N2, few, [hard])

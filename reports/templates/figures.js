@@ -37,10 +37,9 @@
 
   // ----------------------------------------------------------------------------------------------- figures
   class Figure {
-    constructor(box) {
+    constructor(box, stored) {
       this.box = box;
       this.outer = box.closest("figure");
-      const stored = JSON.parse(box.nextElementSibling.textContent);
       this.spec = stored.spec;
       this.data = new FigureData(stored);
       this.home = Object.fromEntries(AXES.map((name) => [name, this.data.range(name)]));
@@ -282,11 +281,16 @@
   // -------------------------------------------------------------------------------------------- when to draw
   const figures = new Map(); // made only when needed: reading the data of all would keep the front page waiting
   const boxes = [...document.querySelectorAll("[data-figure]")];
-  const figureOf = (box) => figures.get(box) ?? figures.set(box, new Figure(box)).get(box);
+
+  async function figureOf(box) {
+    const stored = (await ratecheck.figures())[Number(box.dataset.figure)];
+    if (!figures.has(box)) figures.set(box, new Figure(box, stored));
+    return figures.get(box);
+  }
 
   async function drawIfNew(box) {
     if (box.dataset.drawn) return;
-    const figure = figureOf(box);
+    const figure = await figureOf(box);
     await (figure.drawing ?? figure.draw());
   }
 
@@ -295,7 +299,7 @@
   }, { rootMargin: "400px" });
   // A figure may be printed without having been near: what it needs is there as soon as its view is shown.
   const there = new IntersectionObserver((entries) => {
-    if (entries.some(({ isIntersecting }) => isIntersecting)) ratecheck.vega();
+    if (entries.some(({ isIntersecting }) => isIntersecting)) Promise.all([ratecheck.vega(), ratecheck.figures()]);
   }, { rootMargin: "1000000px" });
   for (const box of boxes) for (const observer of [near, there]) observer.observe(box);
 
