@@ -19,10 +19,12 @@ from reports.words import plain
 
 _GRID = 60  # common steps at which runs are compared
 MEDIAN, BAND, WORST, BOUND = "median of the runs", "10 to 90 % of the runs", "worst instance", "its bound"
+TRIVIAL = "trivial level"
 _STYLE = {
     MEDIAN: (drawing.BLUE, drawing.SOLID),
     WORST: (drawing.VERMILLION, drawing.SOLID),
     BOUND: (drawing.BLACK, drawing.DASHED),
+    TRIVIAL: (drawing.GREY, drawing.DOTTED),
 }
 
 
@@ -67,8 +69,8 @@ def bound_figure(evidence: PointwiseEvidence) -> Figure:
     Returns
     -------
     Figure
-        With ``svg=None`` where nothing can be drawn: no applicable run, runs of step 0 only, or values that
-        are never positive.
+        None where nothing can be drawn: no applicable run, runs of step 0 only, or values that are never
+        positive.
     """
     theorem = evidence.theorem
     runs = list(evidence.runs)
@@ -78,6 +80,7 @@ def bound_figure(evidence: PointwiseEvidence) -> Figure:
     lines = list(_lines(theorem, evidence.worst, summary))
     if not lines:
         return Figure.none(_why_not(runs))
+    lines += _trivial(theorem, lines)
     text = _describe(theorem, evidence, summary)
     data = {"lines": drawing.line_rows(lines), "band": _band_rows(summary)}
     return drawing.figure(_chart(theorem, lines, summary), text, **data)
@@ -91,6 +94,14 @@ def _lines(theorem: Theorem, worst: JudgedRun | None, summary: Summary | None) -
             t, y = points(worst.curve.t, side)
             if t.size:
                 yield Line(name, np.log10(t), y, *_STYLE[name])
+
+
+def _trivial(theorem: Theorem, lines: Sequence[Line]) -> Iterator[Line]:
+    """The level beyond which the bound says nothing, where it is the same number on every instance."""
+    level = theorem.trivial_level
+    if level is not None and level.is_number and level > 0:
+        last = max(float(line.x.max()) for line in lines)
+        yield Line(TRIVIAL, np.linspace(0.0, last, 3), np.full(3, math.log10(float(level))), *_STYLE[TRIVIAL])
 
 
 def _why_not(runs: Sequence[JudgedRun]) -> str:

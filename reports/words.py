@@ -9,6 +9,7 @@ import sympy as sp
 from sympy.printing.str import StrPrinter
 
 from bounds import NOTATION
+from bounds.claims import Order
 from bounds.notation import Observable
 from properties.windows import Fit
 
@@ -53,6 +54,9 @@ def listed(items: list[str]) -> str:
 
 def plain(expression: object) -> str:
     """An expression or relation in one line of text: log(t)^2/t, t^(−3/4), 1 − cos(W_t, W_mm) ≤ 1/1000."""
+    if isinstance(expression, Order):
+        growth = str(expression).removeprefix(f"{expression.quantity} = ").partition("(")[0]
+        return f"{plain(expression.quantity)} = {growth}({plain(expression.rate)})"
     text = str(_Printer().doprint(expression)) if isinstance(expression, sp.Basic) else str(expression)
     for ours, reader in (("**", "^"), ("<=", "≤"), (">=", "≥"), ("*", "·"), ("-", "−")):
         text = text.replace(ours, reader)
