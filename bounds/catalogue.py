@@ -19,10 +19,12 @@ from bounds import (
     attention_rates,
     data,
     diagonal,
+    games,
     interpolation,
     joint,
     joint_rates,
     linear,
+    overparametrized,
     two_layer,
 )
 from bounds.language import InvalidClaim
@@ -42,7 +44,9 @@ THEOREMS: tuple[Theorem, ...] = (
     *linear.THEOREMS,
     *two_layer.THEOREMS,
     *interpolation.THEOREMS,
+    *games.THEOREMS,
     *diagonal.THEOREMS,
+    *overparametrized.THEOREMS,
     *data.THEOREMS,
 )
 

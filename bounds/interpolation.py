@@ -26,7 +26,7 @@ solution_distance = declare(
 solution_distance_next = declare(
     "solution_distance_next",
     r"\lVert z_{t+1}\rVert",
-    "the same after the next step",
+    "distance to the solution after the next step",
     "step",
     above=0,
     nonnegative=True,

@@ -197,8 +197,10 @@ def _applied(name: str, arguments: list[sp.Expr]) -> sp.Expr:
             raise Unreadable(f"{name} of {len(arguments)} arguments; give 1 to {_MOST_ARGUMENTS}")
     elif len(arguments) != 1:
         raise Unreadable(f"{name} of {len(arguments)} arguments; give one")
-    if any(not argument.free_symbols and argument.has(sp.exp) for argument in arguments):
-        raise Unreadable(f"{name} of a number that is itself an exponential")  # a tower of them never ends
+    # A tower of such numbers is never done with.
+    nested = (sp.exp, sp.log) if name in ("exp", "log") else (sp.exp,)
+    if any(not argument.free_symbols and argument.has(*nested) for argument in arguments):
+        raise Unreadable(f"{name} of a number that is itself an exponential or a logarithm")
     return _bounded(_FUNCTIONS[name](*arguments))
 
 

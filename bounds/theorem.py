@@ -45,6 +45,10 @@ TWO_LAYER = System("two-layer", "a two-layer network with a fixed second layer")
 INTERPOLATION = System("interpolation", "linear interpolation on a linear operator")
 #: Diagonal linear networks under gradient flow, docs/systems.md#diagonal.
 DIAGONAL = System("diagonal", "a diagonal linear network trained by gradient flow")
+#: Overparametrised linear networks under gradient flow, docs/systems.md#overparametrized.
+OVERPARAMETRIZED = System("overparametrized", "an overparametrised linear network under gradient flow")
+#: The optimistic stochastic gradient on linear operators, docs/systems.md#games.
+GAMES = System("games", "the optimistic stochastic gradient on a linear operator")
 #: Random data before any training, docs/theory.md#d1.
 DATA = System("data", "random token data")
 

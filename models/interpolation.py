@@ -138,13 +138,17 @@ class BlockGeometry:
         return [x - along * y for x, y in zip(z, v, strict=True)]
 
     def matrix(self) -> list[list[fmpq]]:
-        """F = H diag(blocks) H, row by row; it is applied to unit vectors, and its columns are what comes out."""
-        size = 2 * len(self.blocks)
+        """F, row by row."""
+        return self.mixed(self.blocks)
+
+    def mixed(self, blocks: list[tuple[fmpq, fmpq]]) -> list[list[fmpq]]:
+        """H diag(blocks) H, row by row; it is applied to unit vectors, and its columns are what comes out."""
+        size = 2 * len(blocks)
         columns = []
         for i in range(size):
             x = self.reflected([fmpq(int(i == j)) for j in range(size)])
             turned: list[fmpq] = []
-            for k, (a, b) in enumerate(self.blocks):
+            for k, (a, b) in enumerate(blocks):
                 turned += [a * x[2 * k] + b * x[2 * k + 1], a * x[2 * k + 1] - b * x[2 * k]]
             columns.append(self.reflected(turned))
         return [list(row) for row in zip(*columns, strict=True)]

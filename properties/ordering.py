@@ -288,10 +288,8 @@ _LOOKS_BACK: dict[str, str] = {
 
 def _steps_needed(old: Theorem, new: Theorem) -> list[Hypothesis]:
     """On which steps hypotheses have to hold: a claim with a history needs them as far as it looks back."""
-    before, after = (
-        frozenset(theorem.memory) - {"state"} - (frozenset() if _is_traced(theorem) else {"start"})
-        for theorem in (old, new)
-    )
+    idle = {"state"} if _is_traced(old) and _is_traced(new) else {"state", "start"}
+    before, after = old.memory - idle, new.memory - idle
     changes = ((_REMOVED, before - after, STRONGER), (_ADDED, after - before, WEAKER))
     return [
         Hypothesis(how, _LOOKS_BACK[memory], effect)

@@ -10,6 +10,7 @@ from bounds import Theorem
 from bounds.mutants import CONSTANT, HYPOTHESIS, Mutant, breed, short_name
 from properties.trial import MAX_ROUNDS, Profile, Unit, aimed_at, plan, run_unit
 from properties.verdict import Counterexample, PointwiseEvidence
+from properties.wording import extent
 
 #: Where a hypothesis fails a claim may still hold nearly always: without one, so many times as much is tried.
 WITHOUT = 4
@@ -98,8 +99,7 @@ class Trial:
         found = self.counterexample
         if found is None:
             return f"none among {self.applicable} instances"
-        size = "×".join(str(k) for k in found.instance.dataset.X.shape)
-        return f"{size} tokens, step {found.step}, certified at {found.precision} bits"
+        return f"{extent(found.instance.dataset)}, step {found.step}, certified at {found.precision} bits"
 
 
 @dataclass

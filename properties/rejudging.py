@@ -45,7 +45,7 @@ SOURCE = "stored run"
 #: Steps evaluated at once: few enough that the arrays stay in a processor's cache.
 _AT_ONCE = 1 << 15
 #: Suspected runs of one theorem that are trained again and examined, and hardest ones that are.
-_MOST_SUSPECTS, _HARDEST = 40, 3
+MOST_SUSPECTS, _HARDEST = 40, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ def rejudge_runs(body: PointwiseEvidence, folder: Path) -> Rejudged:
             )
     total.seconds = time.perf_counter() - started
     again.sort()
-    suspects = [entry for entry in again if entry[0] < 2][:_MOST_SUSPECTS]
+    suspects = [entry for entry in again if entry[0] < 2][:MOST_SUSPECTS]
     for _, _, id, text in [*suspects, *[entry for entry in again if entry[0] == 2][:_HARDEST]]:
         if body.counterexample is not None:
             break  # one genuine counterexample kills a claim

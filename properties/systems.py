@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bounds import ATTENTION, DIAGONAL, INTERPOLATION, JOINT, LINEAR, TWO_LAYER, System
+from bounds import ATTENTION, DIAGONAL, GAMES, INTERPOLATION, JOINT, LINEAR, OVERPARAMETRIZED, TWO_LAYER, System
 from models.attention import Geometry, train, weights_at
 from models.instance import Instance
 from models.joint import JointGeometry, JointInstance, restarted_joint
@@ -12,12 +12,14 @@ from models.replay import ExactSetting, replay
 from models.trajectory import RECORD_LIMIT
 from properties.attention import Setting
 from properties.diagonal import TOOLS as DIAGONAL_TOOLS
+from properties.games import TOOLS as GAMES_TOOLS
 from properties.interpolation import TOOLS as INTERPOLATION_TOOLS
 from properties.joint import JointSetting, measure_joint
 from properties.joint_exact import exact_walk
 from properties.linear import TOOLS as LINEAR_TOOLS
 from properties.measured import Measured
 from properties.observables import ExactMeasurement, Measurement
+from properties.overparametrized import TOOLS as OVERPARAMETRIZED_TOOLS
 from properties.tools import ExactRun, SettingLike, Tools
 from properties.two_layer import TOOLS as TWO_LAYER_TOOLS
 
@@ -68,5 +70,7 @@ _TOOLS: dict[str, Tools] = {
     LINEAR.name: LINEAR_TOOLS,
     TWO_LAYER.name: TWO_LAYER_TOOLS,
     INTERPOLATION.name: INTERPOLATION_TOOLS,
+    GAMES.name: GAMES_TOOLS,
     DIAGONAL.name: DIAGONAL_TOOLS,
+    OVERPARAMETRIZED.name: OVERPARAMETRIZED_TOOLS,
 }

@@ -15,7 +15,7 @@ from bounds.display import Displayed
 from models.instance import Instance
 from properties.certify import Finding
 from properties.judge import HOLDS, NOT_APPLICABLE, UNDECIDED, VACUOUS, Curve, Judgement
-from properties.wording import counted, tightness
+from properties.wording import counted, extent, tightness
 
 FALSIFIED, CONFIRMED, VACUOUS_VERDICT, INCONCLUSIVE = "falsified", "confirmed", "vacuous", "inconclusive"
 #: The words of claims that no finite run can falsify or confirm.
@@ -315,9 +315,8 @@ class PointwiseEvidence(Evidence):
     def sentence(self) -> str:
         if self.verdict == FALSIFIED:
             assert self.counterexample is not None
-            size = "×".join(str(k) for k in self.counterexample.instance.dataset.X.shape)
-            unit = self.counterexample.instance.dataset.unit
-            return f"False: broken at step {self.counterexample.step:,} of a run on {size} {unit}, certified"
+            size = extent(self.counterexample.instance.dataset)
+            return f"False: broken at step {self.counterexample.step:,} of a run on {size}, certified"
         scope = f"{counted(self.applicable, 'dataset')} up to step {self.last_step:,}"
         if self.verdict == VACUOUS_VERDICT:
             if not self.applicable:

@@ -1,8 +1,9 @@
-"""Numbers as sentences write them: counts with separators, powers of ten, and how far two sides are apart."""
+"""Numbers as sentences write them: counts, sizes, powers of ten, and how far two sides are apart."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: Relative distances from equality: below the first they are percentages, below the second powers of ten.
@@ -24,6 +25,11 @@ def power_label(exponent: float) -> str:
 def counted(number: int, noun: str) -> str:
     """A count with its noun: 1 run, 12,000 runs."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def extent(dataset: Any) -> str:
+    """How large a dataset is, in its own unit: 2×3×4 tokens."""
+    return f"{'×'.join(str(k) for k in dataset.X.shape)} {dataset.unit}"
 
 
 def near_equality(log_ratio: float) -> str | None:

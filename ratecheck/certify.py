@@ -13,6 +13,7 @@ from properties.certificate import Certificate, certify
 from properties.certify import TIGHT
 from properties.judge import HOLDS, VIOLATED
 from properties.store import load_instance
+from properties.wording import extent
 from ratecheck.command import IS_FALSIFIED, NOT_SETTLED, OK, Unusable
 from ratecheck.versions import versions
 
@@ -37,9 +38,8 @@ def certified(theorem: Theorem, path: Path, steps: int | None, bits: int) -> Cer
 def print_certificate(console: Console, certificate: Certificate) -> None:
     """The outcome for a person: stretches of steps, and both sides where the claim is violated."""
     instance = certificate.instance
-    size = "×".join(str(k) for k in instance.dataset.X.shape)
     console.print(
-        f"[bold]{certificate.theorem.id}[/] on {size} tokens, instance {instance.id}, "
+        f"[bold]{certificate.theorem.id}[/] on {extent(instance.dataset)}, instance {instance.id}, "
         f"steps 0–{len(certificate.findings) - 1}",
         highlight=False,
     )

@@ -24,6 +24,7 @@ from properties.hunt_objective import NOTHING, Hardness, Target, Unhuntable, har
 from properties.store import StoreError, save
 from properties.systems import tools
 from properties.verdict import FALSIFIED, SETTLED, Counterexample, Verdict
+from properties.wording import extent
 from ratecheck.command import INTERRUPTED, IS_FALSIFIED, NOT_SETTLED, OK, Unusable, reproduce_line
 from ratecheck.engine import in_processes, workers
 from ratecheck.hunt_words import describe, gain_words, power, shown
@@ -149,8 +150,8 @@ class Outcome:
             console.print(f"hardest: {describe(theorem, hardest[0])}", highlight=False, markup=False)
         if self.hunt.attained is not None:
             count = sum(ledger.equalities for ledger in self.hunt.ledgers.values())
-            size = "×".join(str(k) for k in self.hunt.attained.instance.dataset.X.shape)
-            where = f"step {self.hunt.attained.hardness.equal} on {size} tokens"
+            attained = self.hunt.attained
+            where = f"step {attained.hardness.equal} on {extent(attained.instance.dataset)}"
             console.print(f"equality to nine digits: {where}, and on {count} instances in all", highlight=False)
         if math.isfinite(self.known):
             words = shown(theorem, self.known)

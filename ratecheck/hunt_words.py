@@ -24,11 +24,12 @@ def describe(theorem: Theorem, hard: Hard) -> str:
     """One hard instance in a line."""
     instance = hard.instance
     size = "×".join(str(k) for k in instance.dataset.X.shape)
-    loss = instance.run.loss
-    rule = getattr(instance.run, "rule", "joint")
+    # Not every system has training rules and losses.
+    known = [getattr(instance.run, name, "") for name in ("rule", "loss")]
+    rule = "".join(f", {word}" for word in known if word)
     step = "" if getattr(instance.run, "eta", None) is None else f", η = {instance.run.eta:.6g}"
-    where = f"at step {hard.hardness.step}, on {size} tokens"
-    return f"{shown(theorem, hard.hardness.value)} {where}, {rule}, {loss}{step} (found by {hard.engine})"
+    where = f"at step {hard.hardness.step}, on {size} {instance.dataset.unit}"
+    return f"{shown(theorem, hard.hardness.value)} {where}{rule}{step} (found by {hard.engine})"
 
 
 def gain_words(theorem: Theorem, gain: float | None) -> str:

@@ -161,7 +161,7 @@ def record(verdict: Verdict, item: pytest.Item) -> None:
     ]
     ratio = getattr(body, "worst_ratio", None)
     if ratio is not None:
-        item.user_properties.append(("worst_ratio", ratio))
+        item.user_properties.append(("worst_ratio", float(f"{ratio:.4g}")))  # beyond that equality looks violated
 
 
 def settle(verdict: Verdict, item: pytest.Item, file: Path | None) -> None:

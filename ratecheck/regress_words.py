@@ -15,6 +15,7 @@ from rich.table import Table
 from properties.baseline import Result
 from properties.ordering import Ordering, Point
 from properties.regression import CHANGED, REMOVED, RENAMED
+from properties.rejudging import MOST_SUSPECTS
 from ratecheck.command import IS_FALSIFIED, NOT_SETTLED, OK
 from ratecheck.regress import Outcome, Row
 from ratecheck.versions import versions
@@ -76,6 +77,11 @@ def details(row: Row) -> Iterator[str]:
         yield (
             f"stored runs: {stored.applicable:,} of {stored.runs:,} apply, {stored.recorded:,} recorded steps "
             f"judged in {stored.seconds:.2f} s, {stored.suspects:,} runs with steps that float64 does not settle"
+            + (
+                f", of which the {MOST_SUSPECTS} hardest were trained again"
+                if stored.suspects > MOST_SUSPECTS
+                else ""
+            )
         )
     yield retrial.body.sentence
     found = retrial.body.counterexample

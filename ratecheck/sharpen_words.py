@@ -15,7 +15,7 @@ from properties.sharpen import SHIFTS, Block, Certificate, Point
 from properties.sharpen_orders import SharpenedOrder
 from properties.sharpen_search import Sharpened
 from properties.sharpen_steps import LongerSteps
-from properties.wording import counted
+from properties.wording import counted, extent
 from ratecheck.hunt_words import power
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _steps_sentence(steps: LongerSteps) -> str:
     if steps.counterexample is not None:
         found = steps.counterexample
         said += (
-            f"; {steps.broken} times is broken, certified, at step {found.step} on {_size(found.instance)} tokens"
+            f"; {steps.broken} times is broken, certified, at step {found.step} on "
+            f"{extent(found.instance.dataset)}"
         )
     if steps.suspected is not None:
         said += f"; {steps.suspected} times is suspected, not decided"
@@ -133,7 +134,7 @@ def print_order(outcome: Outcome, found: SharpenedOrder, console: Console) -> No
     slowest, spare = found.slowest, found.spare
     exponent = slowest.exponent
     lines = (
-        f"Slowest run: {slowest.source}, {_size(slowest.instance)} tokens, instance {slowest.instance.id}; "
+        f"Slowest run: {slowest.source}, {extent(slowest.instance.dataset)}, instance {slowest.instance.id}; "
         f"it has {found.seen.clock} to the power {_number(spare[0])} to spare "
         f"({_number(spare[1])} to {_number(spare[2])}).",
         f"Its exponent is {_number(exponent.slope)} ({_number(exponent.low)} to {_number(exponent.high)}), "
@@ -279,7 +280,7 @@ def _evidence(found: Sharpened, point: Point, said: Certificate, where: str) -> 
 
 def _where(block: Block) -> str:
     return (
-        f"{block.source}, {_size(block.instance)} tokens, step {block.step}, "
+        f"{block.source}, {extent(block.instance.dataset)}, step {block.step}, "
         f"instance {block.instance.id} (seed {block.seed})"
     )
 

@@ -22,6 +22,7 @@ from properties.verdict import (
     PointwiseEvidence,
     Verdict,
 )
+from properties.wording import extent
 from ratecheck.sparkline import trend
 
 _WIDE = 148
@@ -120,9 +121,8 @@ def _print_worst(console: Console, verdict: Verdict) -> None:
     worst = evidence.worst_counterexample if isinstance(evidence, PointwiseEvidence) else None
     if worst is None or worst is evidence.counterexample:
         return
-    size = "×".join(str(k) for k in worst.instance.dataset.X.shape)
     console.print(
-        f"  worst of the trial, certified: step {worst.step} of a run on {size} tokens, "
+        f"  worst of the trial, certified: step {worst.step} of a run on {extent(worst.instance.dataset)}, "
         f"smaller side {escape(worst.small)}, larger side {escape(worst.large)}",
         highlight=False,
         soft_wrap=True,
