@@ -6,6 +6,7 @@ import math
 import re
 
 import sympy as sp
+from sympy.core.relational import Relational
 from sympy.printing.str import StrPrinter
 
 from bounds import NOTATION
@@ -57,9 +58,13 @@ def plain(expression: object) -> str:
     if isinstance(expression, Order):
         growth = str(expression).removeprefix(f"{expression.quantity} = ").partition("(")[0]
         return f"{plain(expression.quantity)} = {growth}({plain(expression.rate)})"
+    if isinstance(expression, Relational):
+        relation = {"<=": "≤", ">=": "≥"}.get(expression.rel_op, expression.rel_op)
+        return f"{plain(expression.lhs)} {relation} {plain(expression.rhs)}"
     text = str(_Printer().doprint(expression)) if isinstance(expression, sp.Basic) else str(expression)
-    for ours, reader in (("**", "^"), ("<=", "≤"), (">=", "≥"), ("*", "·"), ("-", "−")):
+    for ours, reader in (("**", "^"), ("*", "·"), ("-", "−")):
         text = text.replace(ours, reader)
+    text = _BRACKETED.sub(r"(\1)", text)  # one pair of brackets is enough
     outer = _WHOLE.fullmatch(text)
     return (outer[1] if outer else text).replace("⟦", "(").replace("⟧", ")")
 
@@ -81,6 +86,7 @@ def symbol_text(observable: Observable) -> str:
     return observable.name if re.search(r"[\\{}]", text) else text
 
 
+_BRACKETED = re.compile(r"\(⟦([^⟦⟧]*)⟧\)")
 _WHOLE = re.compile(r"⟦([^⟦⟧]*)⟧")
 _GREEK = {
     "alpha": "α", "gamma": "γ", "delta": "δ", "zeta": "ζ", "eta": "η", "mu": "μ", "rho": "ρ", "tau": "τ",
