@@ -39,7 +39,7 @@ from models.instance import Instance
 from models.replay import BallState
 from properties.apriori import correlation_room
 from properties.balls import BallArray, BoolArray, difference_sign, lift
-from properties.compiled import compile_expression
+from properties.compiled import Values, compile_expression
 from properties.measured import BallMeasured, Measured
 
 #: Relative size of Δ − D above which float64 is trusted to say that PC holds.
@@ -290,10 +290,10 @@ PREDICATES: dict[type[Assumption], Callable[[Any, Any, Any], Check]] = {
 }
 
 
-def certain_rows(relation: sp.core.relational.Relational, measurement: Measured, rows: int) -> BoolArray:
+def certain_rows(relation: sp.core.relational.Relational, values: Values, rows: int) -> BoolArray:
     """Recorded steps at which a relation between observables certainly holds."""
-    large = as_balls(compile_expression(relation.gts)(measurement), rows)
-    small = as_balls(compile_expression(relation.lts)(measurement), rows)
+    large = as_balls(compile_expression(relation.gts)(values), rows)
+    small = as_balls(compile_expression(relation.lts)(values), rows)
     room = large - small
     return room.positive() if relation.rel_op in ("<", ">") else room.nonnegative()
 

@@ -32,6 +32,7 @@ from properties.verdict import (
     Evidence,
 )
 from properties.windows import Windows, last_windows
+from properties.wording import extent
 
 #: Distance from the claimed limit that counts as reached (for a direction gap, an angle of 8 degrees).
 TOLERANCE = 0.01
@@ -271,16 +272,15 @@ class LimitEvidence(Evidence):
         if self.searched:
             scope += f"; {self.searched:,} more datasets searched for traps"
         if self.counterexample is not None:
-            size = "×".join(map(str, self.counterexample.instance.dataset.X.shape))
+            size = extent(self.counterexample.instance.dataset)
             return (
-                f"False: on {size} tokens a sequence loses its optimal token for ever and the direction gap stays "
+                f"False: on {size} a sequence loses its optimal token for ever and the direction gap stays "
                 f"away from 0 (trap lemma, certified); {scope}"
             )
         if self.verdict == EVIDENCE_AGAINST:
-            data: Any = farthest.instance.dataset
-            size, unit = "×".join(str(k) for k in data.X.shape), data.unit
+            size = extent(farthest.instance.dataset)
             return (
-                f"Evidence against: a run on {size} {unit} ({farthest.source}) settles at distance "
+                f"Evidence against: a run on {size} ({farthest.source}) settles at distance "
                 f"{farthest.distance:.3g}, and stays there in a run {LONGER} times as long; {scope}"
             )
         word = "Consistent" if self.verdict == CONSISTENT else "Open"

@@ -198,7 +198,7 @@ def _judge(theorem: Theorem, stack: Stack, speaks: BoolArray) -> StackJudgement:
     shape = (len(stack), stack.t.size)
     mask = _applicable(theorem, stack) & speaks[:, None]
     if theorem.domain is not None:
-        mask = mask & certain_rows(theorem.domain, stack, stack.t.size)  # type: ignore[arg-type]
+        mask = mask & certain_rows(theorem.domain, stack, stack.t.size)
     for symbol in theorem.relation.free_symbols:
         mask = mask & stack[symbol.name].defined()
     small = as_balls(compile_expression(theorem.small)(stack), stack.t.size)
@@ -242,7 +242,7 @@ def _holds(assumption: Assumption, stack: Stack) -> BoolArray:
     if isinstance(assumption, BelowPath):
         return difference_sign(stack["path_loss_gap"], stack["loss_gap"])[0]
     if isinstance(assumption, Throughout):
-        return certain_rows(assumption.relation, stack, stack.t.size)  # type: ignore[arg-type]
+        return certain_rows(assumption.relation, stack, stack.t.size)
     if isinstance(assumption, StepAtMost):
         return difference_sign(lift(compile_expression(assumption.limit)(stack)), stack["eta"])[0]
     raise TypeError(f"{assumption.name} cannot be decided on stored runs; add it to properties/rejudging.py")

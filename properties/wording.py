@@ -22,9 +22,9 @@ def power_label(exponent: float) -> str:
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """A count with its noun: 1 run, 12,000 runs."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def extent(dataset: Any) -> str:

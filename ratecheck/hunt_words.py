@@ -7,6 +7,7 @@ import math
 from bounds import Theorem
 from properties.hunt import Hard
 from properties.hunt_objective import NOTHING
+from properties.wording import extent
 
 
 def shown(theorem: Theorem, value: float) -> str:
@@ -23,12 +24,11 @@ def shown(theorem: Theorem, value: float) -> str:
 def describe(theorem: Theorem, hard: Hard) -> str:
     """One hard instance in a line."""
     instance = hard.instance
-    size = "×".join(str(k) for k in instance.dataset.X.shape)
     # Not every system has training rules and losses.
     known = [getattr(instance.run, name, "") for name in ("rule", "loss")]
     rule = "".join(f", {word}" for word in known if word)
     step = "" if getattr(instance.run, "eta", None) is None else f", η = {instance.run.eta:.6g}"
-    where = f"at step {hard.hardness.step}, on {size} {instance.dataset.unit}"
+    where = f"at step {hard.hardness.step}, on {extent(instance.dataset)}"
     return f"{shown(theorem, hard.hardness.value)} {where}{rule}{step} (found by {hard.engine})"
 
 

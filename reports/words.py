@@ -13,6 +13,9 @@ from bounds import NOTATION
 from bounds.claims import Order
 from bounds.notation import Observable
 from properties.windows import Fit
+from properties.wording import counted as count
+
+__all__ = ["count", "fixed", "interval", "listed", "number", "percent", "plain", "symbol_text"]
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -32,11 +35,6 @@ def fixed(value: float, decimals: int = 2) -> str:
 def interval(fit: Fit) -> str:
     """A slope with its interval: −1.99 (−2.05 to −1.93)."""
     return f"{fixed(fit.slope)} ({fixed(fit.low)} to {fixed(fit.high)})"
-
-
-def count(value: int, noun: str, plural: str = "") -> str:
-    """A count with its noun: 1 run, 24 runs."""
-    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
 def percent(share: float | None) -> str:
