@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import sympy as sp
 
 from bounds.language import InvalidClaim, check_expression, check_relation
-from bounds.notation import t
+from bounds.notation import NOTATION, t
 
 Growth = Literal["O", "Omega", "Theta"]
 _GROWTHS = {"O": "O", "Omega": "Ω", "Theta": "Θ"}
@@ -52,7 +52,9 @@ class Order(Claim):
     ----------
     quantity : SymPy expression
         A measured, eventually positive quantity.
-    rate : SymPy expression in t alone
+    rate : SymPy expression in t
+        It may contain observables that do not change along a run, such as an exponent.  Without t it says that
+        the quantity stays bounded.
     growth : {"O", "Omega", "Theta"}
         At most, at least, or exactly that order.
     """
@@ -67,8 +69,12 @@ class Order(Claim):
             raise InvalidClaim(f"{where}: unknown order {self.growth!r}; use O, Omega or Theta")
         quantity = check_expression(self.quantity, f"{where}, quantity")
         rate = check_expression(self.rate, f"{where}, rate")
-        if rate.free_symbols != {t}:
-            raise InvalidClaim(f"{where}: the rate {rate} must depend on t and on nothing else")
+        fixed = all(symbol == t or NOTATION[symbol.name].level != "step" for symbol in rate.free_symbols)
+        if not fixed or rate.is_nonpositive:
+            raise InvalidClaim(
+                f"{where}: the rate {rate} must depend on t and on nothing else that changes along a run, "
+                "and be positive"
+            )
         if quantity.free_symbols <= {t}:
             raise InvalidClaim(f"{where}: the quantity {quantity} contains no measured observable")
         return Order(quantity, rate, self.growth)
@@ -87,7 +93,7 @@ class Order(Claim):
     def logarithmic(self) -> bool:
         """Whether the rate depends on t through log t only, so that log t is its natural clock."""
         x = sp.Symbol("x", positive=True)
-        return bool(sp.simplify(self.rate.subs(t, sp.exp(x))).has(sp.exp) is False)
+        return self.rate.has(t) and not sp.simplify(self.rate.subs(t, sp.exp(x))).has(sp.exp)
 
 
 @dataclass(frozen=True)

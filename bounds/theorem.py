@@ -49,6 +49,20 @@ DIAGONAL = System("diagonal", "a diagonal linear network trained by gradient flo
 OVERPARAMETRIZED = System("overparametrized", "an overparametrised linear network under gradient flow")
 #: The optimistic stochastic gradient on linear operators, docs/systems.md#games.
 GAMES = System("games", "the optimistic stochastic gradient on a linear operator")
+#: Adaptive federated learning over the air, docs/systems.md#federated.
+FEDERATED = System("federated", "adaptive federated learning over a fading channel")
+#: Implicit gradient descent on a physics-informed network, docs/systems.md#pinn.
+PINN = System("pinn", "implicit gradient descent on a physics-informed network")
+#: Keys and queries trained with vanishing regularisation, docs/systems.md#key-query.
+KEY_QUERY = System("key-query", "keys and queries with vanishing regularisation")
+#: Attention with a trained prompt, docs/systems.md#prompt.
+PROMPT = System("prompt", "attention with a trained prompt")
+#: Bilinear least squares with a sparse factor, docs/systems.md#cogradient.
+COGRADIENT = System("cogradient", "bilinear least squares with a sparse factor")
+#: Univariate ReLU networks and their linear regions, docs/systems.md#relu-regions.
+RELU_REGIONS = System("relu-regions", "a univariate ReLU network")
+#: Attention that has to keep more than one token, docs/systems.md#generalised-svm.
+GENERALISED_SVM = System("generalised-svm", "self-attention that has to keep several tokens")
 #: Random data before any training, docs/theory.md#d1.
 DATA = System("data", "random token data")
 

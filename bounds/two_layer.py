@@ -26,7 +26,7 @@ curvature = declare(
     "second derivative of the loss along its gradient",
     "step",
 )
-loss_start = declare("loss_start", "F_0", "training loss at step 0", "run", "start", positive=True)
+loss_start = declare("loss_start", "L_0", "training loss at step 0", "run", "start", positive=True)
 
 #: ‖∇F‖ is between μF and hF.
 MU, REACH = slope_low * gamma / sqrt(width), slope_high * radius / sqrt(width)

@@ -22,8 +22,95 @@ class InvalidDataset(ValueError):
     """The data cannot be a token dataset; the message names the entry and the fix."""
 
 
+class AttentionTokens:
+    """Labelled sequences of tokens that a fixed decoder scores: optimal tokens and score gaps, decided exactly.
+
+    What the datasets of attention in its several forms have in common.
+    """
+
+    X: Array
+    y: Array
+    u: Array
+
+    @property
+    def n(self) -> int:
+        """Number of sequences."""
+        return int(self.X.shape[0])
+
+    @property
+    def T(self) -> int:
+        """Tokens in each sequence."""
+        return int(self.X.shape[1])
+
+    @property
+    def d(self) -> int:
+        """Token dimension."""
+        return int(self.X.shape[2])
+
+    @property
+    def N(self) -> int:
+        """Number of pairs (sequence, non-optimal token): n(T − 1)."""
+        return self.n * (self.T - 1)
+
+    @property
+    def exact_keys(self) -> DyadicMatrix:
+        """What attention compares with the query: the tokens unless a system says otherwise, one row each."""
+        return DyadicMatrix(self.X.reshape(self.n * self.T, self.d))
+
+    @property
+    def queries(self) -> Array:
+        """The query of each sequence, one row each: its first token unless a system says otherwise."""
+        return self.X[:, 0, :]
+
+    @cached_property
+    def exact_scores(self) -> list[list[fmpq]]:
+        """Token scores γ_it = y_i uᵀ x_it as exact rationals, ``[i][t]``."""
+        flat = DyadicMatrix(self.X.reshape(-1, self.d)) @ DyadicMatrix(self.u.reshape(-1, 1))
+        column = [row[0] for row in flat.rationals()]
+        sign = [int(label) for label in self.y]
+        return [[sign[i] * column[i * self.T + t] for t in range(self.T)] for i in range(self.n)]
+
+    @cached_property
+    def optimal(self) -> NDArray[np.int64]:
+        """Index o_i of the optimal token of each sequence, shape (n,)."""
+        best = np.array([row.index(max(row)) for row in self.exact_scores], dtype=np.int64)
+        best.setflags(write=False)
+        return best
+
+    @cached_property
+    def others(self) -> NDArray[np.int64]:
+        """Indices of the non-optimal tokens, in order, shape (n, T − 1)."""
+        rest = np.array([[t for t in range(self.T) if t != o] for o in self.optimal], dtype=np.int64)
+        rest.setflags(write=False)
+        return rest
+
+    @cached_property
+    def exact_gaps(self) -> list[list[fmpq]]:
+        """Score gaps Δ_it of the non-optimal tokens (in the order of `others`), exact."""
+        return [
+            [row[o] - row[t] for t in others]
+            for row, o, others in zip(self.exact_scores, self.optimal, self.others, strict=True)
+        ]
+
+    @property
+    def equal_scores(self) -> bool:
+        """Whether all non-optimal tokens of a sequence have the same score, exactly (assumption ES)."""
+        return all(gap == gaps[0] for gaps in self.exact_gaps for gap in gaps)
+
+    def _reject_ties(self) -> None:
+        for i, row in enumerate(self.exact_scores):
+            top = max(row)
+            tied = [t for t, score in enumerate(row) if score == top]
+            if len(tied) > 1:
+                raise InvalidDataset(
+                    f"sequence {i}: tokens {tied[0]} and {tied[1]} tie for the highest score "
+                    f"{nearest_float(top):g}; the optimal token must be unique: change the decoder u or drop "
+                    "the sequence"
+                )
+
+
 @dataclass(frozen=True, eq=False)
-class TokenDataset:
+class TokenDataset(AttentionTokens):
     """Sequences of tokens with labels, a fixed decoder and (optionally) given queries.
 
     Sequence ``i`` holds the tokens ``X[i] = [x_{i,1} … x_{i,T}]`` with label ``y[i] ∈ {±1}``.  Its token
@@ -84,78 +171,10 @@ class TokenDataset:
         object.__setattr__(self, "_id", "")
         self._reject_ties()
 
-    # ------------------------------------------------------------------ sizes
-    @property
-    def n(self) -> int:
-        """Number of sequences."""
-        return int(self.X.shape[0])
-
-    @property
-    def T(self) -> int:
-        """Tokens in each sequence."""
-        return int(self.X.shape[1])
-
-    @property
-    def d(self) -> int:
-        """Token dimension."""
-        return int(self.X.shape[2])
-
-    @property
-    def N(self) -> int:
-        """Number of pairs (sequence, non-optimal token): n(T − 1)."""
-        return self.n * (self.T - 1)
-
     @property
     def queries(self) -> Array:
         """The query of each sequence, shape (n, d)."""
-        return self.X[:, 0, :] if self.query is None else self.query
-
-    # ----------------------------------------------------------------- scores
-    @cached_property
-    def exact_scores(self) -> list[list[fmpq]]:
-        """Token scores γ_it = y_i uᵀ x_it as exact rationals, ``[i][t]``."""
-        flat = DyadicMatrix(self.X.reshape(-1, self.d)) @ DyadicMatrix(self.u.reshape(-1, 1))
-        column = [row[0] for row in flat.rationals()]
-        sign = [int(label) for label in self.y]
-        return [[sign[i] * column[i * self.T + t] for t in range(self.T)] for i in range(self.n)]
-
-    @cached_property
-    def optimal(self) -> NDArray[np.int64]:
-        """Index o_i of the optimal token of each sequence, shape (n,)."""
-        best = np.array([row.index(max(row)) for row in self.exact_scores], dtype=np.int64)
-        best.setflags(write=False)
-        return best
-
-    @cached_property
-    def others(self) -> NDArray[np.int64]:
-        """Indices of the non-optimal tokens, in order, shape (n, T − 1)."""
-        rest = np.array([[t for t in range(self.T) if t != o] for o in self.optimal], dtype=np.int64)
-        rest.setflags(write=False)
-        return rest
-
-    @cached_property
-    def exact_gaps(self) -> list[list[fmpq]]:
-        """Score gaps Δ_it of the non-optimal tokens (in the order of `others`), exact."""
-        return [
-            [row[o] - row[t] for t in others]
-            for row, o, others in zip(self.exact_scores, self.optimal, self.others, strict=True)
-        ]
-
-    @property
-    def equal_scores(self) -> bool:
-        """Whether all non-optimal tokens of a sequence have the same score, exactly (assumption ES)."""
-        return all(gap == gaps[0] for gaps in self.exact_gaps for gap in gaps)
-
-    def _reject_ties(self) -> None:
-        for i, row in enumerate(self.exact_scores):
-            top = max(row)
-            tied = [t for t, score in enumerate(row) if score == top]
-            if len(tied) > 1:
-                raise InvalidDataset(
-                    f"sequence {i}: tokens {tied[0]} and {tied[1]} tie for the highest score "
-                    f"{nearest_float(top):g}; the optimal token must be unique: change the decoder u or drop "
-                    "the sequence"
-                )
+        return super().queries if self.query is None else self.query
 
     # ------------------------------------------------------------------- JSON
     def to_json(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import mul, sub
+from operator import sub
 
 import numpy as np
 from flint import arb_mat, fmpq, fmpz, fmpz_mat
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _SMALLEST_NORMAL = 2.0**-1022
+_ABOVE = 1025  # above the exponent of every finite float
 
 
 class DyadicMatrix:
@@ -30,11 +31,12 @@ class DyadicMatrix:
 
     def __init__(self, values: Array) -> None:
         mantissas, exponents = np.frexp(values)
+        exponents[mantissas == 0.0] = _ABOVE  # a zero has any exponent, and is left at 0 by any shift
+        low = int(exponents.min(initial=_ABOVE))
         # |mantissa| is in [1/2, 1): 53 more binary places make it an integer.
-        used = exponents[mantissas != 0.0] - 53
-        self.exponent = int(used.min()) if used.size else 0
+        self.exponent = low - 53 if low < _ABOVE else 0
         whole = np.ldexp(mantissas, 53).astype(np.int64).ravel()
-        shift = np.where(mantissas != 0.0, exponents - 53 - self.exponent, 0).ravel()
+        shift = (exponents - low).ravel()
         rows, columns = values.shape
         entries = [w << s for w, s in zip(whole.tolist(), shift.tolist(), strict=True)]
         self.integers = fmpz_mat(rows, columns, entries)
@@ -81,11 +83,19 @@ class DyadicMatrix:
         table = other.integers.tolist()
         if columns is not None:
             table = [[row[k] for k in columns] for row in table]
-        entries: list[fmpz] = []
-        for own, k in zip(self.integers.tolist(), rows, strict=True):
-            entries.extend(map(mul, own, table[k]))
-        shape = self.integers.nrows(), self.integers.ncols()
-        return DyadicMatrix.of(fmpz_mat(*shape, entries), self.exponent + other.exponent)
+        if (len(rows), len(table[0])) != (self.integers.nrows(), self.integers.ncols()):
+            raise ValueError(f"{len(rows)} rows of {len(table[0])} entries do not expand to this matrix")
+        # In place, entry by entry: for large matrices lists of all entries would take several times the memory.
+        product = fmpz_mat(self.integers)
+        for j, k in enumerate(rows):
+            for i, factor in enumerate(table[k]):
+                product[j, i] *= factor
+        return DyadicMatrix.of(product, self.exponent + other.exponent)
+
+    @property
+    def bits(self) -> int:
+        """Binary digits of the largest integer."""
+        return int(max(map(abs, self.integers.entries()))).bit_length()
 
     def rationals(self) -> list[list[fmpq]]:
         """The entries as exact rationals, ``[row][column]``."""
@@ -94,16 +104,18 @@ class DyadicMatrix:
 
     def floats(self) -> Array:
         """The entries rounded once to float64, shape (rows, columns)."""
-        shape = (self.integers.nrows(), self.integers.ncols())
+        rows, columns = self.integers.nrows(), self.integers.ncols()
         # A ball made from an integer is that integer, whatever the precision, and its float the nearest one;
         # the power of two is then exact unless it leaves the range of normal floats.
-        mantissas = np.array([float(x) for x in arb_mat(self.integers).entries()], dtype=np.float64)
+        balls = arb_mat(self.integers)
+        entries = (float(balls[j, k]) for j in range(rows) for k in range(columns))
+        mantissas = np.fromiter(entries, np.float64, rows * columns)
         with np.errstate(over="ignore", under="ignore"):
             flat = np.ldexp(mantissas, self.exponent)
         normal = np.isfinite(flat) & ((np.abs(flat) >= _SMALLEST_NORMAL) | (mantissas == 0.0))
         if not normal.all():
             flat = np.array([rounded(int(x), self.exponent) for x in self.integers.entries()], dtype=np.float64)
-        return flat.reshape(shape)
+        return flat.reshape(rows, columns)
 
 
 def rounded(integer: int, exponent: int) -> float:

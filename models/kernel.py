@@ -91,6 +91,17 @@ def _log_add(a: float, b: float) -> float:
     return a + math.log1p(math.exp(b - a)) if a > b else b + math.log1p(math.exp(a - b))
 
 
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+def _tilt_and_spread(weight: Array, gaps: Array, gap: float) -> tuple[float, float]:
+    """Σ_τ w_τ (Δ − Δ_τ) and Σ_τ |w_τ (Δ − Δ_τ)|, in any order and so in vectors: a sequence has T² such terms."""
+    tilt, spread = 0.0, 0.0
+    for q in range(weight.size):
+        difference = weight[q] * (gap - gaps[q])
+        tilt += difference
+        spread += abs(difference)
+    return tilt, spread
+
+
 @njit(cache=True, error_model="numpy")
 def _compensated_add(total: Array, carry: Array, scale: float, term: Array) -> None:
     """total += scale · term with Neumaier's compensation, so that 10⁶ steps lose no digits."""
@@ -192,14 +203,10 @@ def train(
             leak_max = max(leak_max, log_leak)
             leak_min = min(leak_min, log_leak)
             leak_slope = max(leak_slope, log_leak + log_gap_slope[i])
-            worst = math.inf
+            worst, own_gaps = math.inf, gaps[i]
             for p in range(P):
                 # Δ − D = s_o Δ + (1 − s_o) Σ_τ w_τ (Δ − Δ_τ)/Σw, the larger of s_o and 1 − s_o drawn out.
-                tilt, spread = 0.0, 0.0
-                for q in range(P):
-                    difference = weight[q] * (gaps[i, p] - gaps[i, q])
-                    tilt += difference
-                    spread += abs(difference)
+                tilt, spread = _tilt_and_spread(weight, own_gaps, gaps[i, p])
                 if odds <= 0.0:
                     scale = math.exp(odds) / total
                     excess, size = gaps[i, p] + scale * tilt, gaps[i, p] + scale * spread

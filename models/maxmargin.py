@@ -11,19 +11,15 @@ from typing import Protocol
 import daqp
 import flint
 import numpy as np
-from flint import arb, arb_mat, fmpq, fmpq_mat, fmpz_mat
+from flint import arb, fmpq, fmpq_mat, fmpz_mat
 from scipy.optimize import nnls
 
 from models.dataset import Array
 from models.dyadic import DyadicMatrix
+from models.maxmargin_balls import PRECISION, Enclosure, enclose, optimal, sharp
 from models.minnorm import min_norm_point
 
-_PRECISION = 256  # bits of the balls that prove a support
-_SHARP = 64  # bits to which a ball must be known before its midpoint is used
 _ACTIVE = 1e-9  # relative size below which a float multiplier counts as zero (a guess that is then checked)
-
-#: Balls around λ and around the margins ⟨Z_j, W_mm⟩, one a pair.
-Enclosure = tuple[list[arb], list[arb]]
 
 
 class Gram(Protocol):
@@ -101,15 +97,15 @@ class MaxMargin:
     @cached_property
     def _enclosure(self) -> Enclosure:
         enclosure = self.proof or enclose(self.gram, self.support)
-        if enclosure is None or not all(map(_sharp, [*enclosure[0], *enclosure[1]])):
+        if enclosure is None or not sharp([*enclosure[0], *enclosure[1]]):
             # K_SS is regular, so more precision would do; the rationals always do.
-            with flint.ctx.workprec(_PRECISION):
+            with flint.ctx.workprec(PRECISION):
                 return [arb(w) for w in self.multipliers], [arb(m) for m in self.margins]
         return enclosure
 
     @cached_property
     def _gamma(self) -> arb:
-        with flint.ctx.workprec(_PRECISION):
+        with flint.ctx.workprec(PRECISION):
             return (1 / sum(self._enclosure[0], arb(0))).sqrt()
 
     @property
@@ -129,7 +125,7 @@ class MaxMargin:
 
     def _scaled(self, balls: list[arb]) -> Array:
         # The product is formed before it is rounded: λ alone may leave the range of float64.
-        with flint.ctx.workprec(_PRECISION):
+        with flint.ctx.workprec(PRECISION):
             return np.array([float((self._gamma * ball).mid()) for ball in balls])
 
     def inner_product(self, margins: Sequence[fmpq]) -> fmpq:
@@ -154,9 +150,10 @@ def solve(features: Gram) -> MaxMargin:
     """Solve the W-SVM exactly.
 
     A float solver proposes the support S.  Ball arithmetic then tries to prove it: λ_S > 0 and ⟨Z_j, W⟩ > 1
-    off S, both strict, is optimality.  Where that fails (a margin of exactly 1 off the support, dependent
-    features, inseparable data, a wrong guess), the rational minimum-norm point x* of conv{Z_j} settles it
-    without a tolerance: W_mm = x*/‖x*‖².  No solver status is trusted.
+    off S, both strict, is optimality; pairs that repeat one of S have its margin, 1.  Where that fails (other
+    margins of exactly 1 off the support, dependent features, inseparable data, a wrong guess), the rational
+    minimum-norm point x* of conv{Z_j} settles it without a tolerance: W_mm = x*/‖x*‖².  No solver status is
+    trusted.
 
     Raises
     ------
@@ -166,58 +163,12 @@ def solve(features: Gram) -> MaxMargin:
     exact = features.exact_gram
     guess = propose_support(features.gram)
     enclosure = enclose(exact, guess) if guess else None
-    if enclosure is not None and _optimal(enclosure, guess):
+    if enclosure is not None and optimal(exact, guess, enclosure):
         return MaxMargin(exact, tuple(guess), enclosure)
     point = min_norm_point(exact.integers, guess)
     if point.norm_sq == 0:
         raise InseparableError(point.weights)
     return MaxMargin(exact, tuple(j for j, weight in enumerate(point.weights) if weight > 0))
-
-
-def enclose(gram: DyadicMatrix, support: Sequence[int]) -> Enclosure | None:
-    """Balls around λ (zero off ``support``) and all margins Kλ, where K_SS λ_S = 1; None if not resolved."""
-    K, size = gram.integers, len(support)
-    rows = K.tolist()
-    system = fmpz_mat(size, size, [row[k] for row in (rows[j] for j in support) for k in support])
-    with flint.ctx.workprec(_PRECISION):
-        solution = _solve_balls(arb_mat(system))
-        if solution is None:
-            return None
-        unscaled = [arb(0)] * K.nrows()
-        for j, ball in zip(support, solution, strict=True):
-            unscaled[j] = ball
-        margins = (arb_mat(K) * arb_mat(K.nrows(), 1, unscaled)).entries()
-        unit = arb(fmpq(2) ** -gram.exponent)
-        return [ball * unit for ball in unscaled], margins
-
-
-def _solve_balls(system: arb_mat) -> list[arb] | None:
-    """Balls around the solution of ``system · x = 1``, accurate to `_SHARP` bits; None if not resolved.
-
-    Elimination is several times faster than the preconditioned solver, whose balls stay tight in high
-    dimension, where those of elimination grow.
-    """
-    ones = arb_mat(system.nrows(), 1, [1] * system.nrows())
-    for algorithm in ("lu", "precond"):
-        try:
-            solution = system.solve(ones, algorithm=algorithm).entries()
-        except ZeroDivisionError:
-            continue
-        if all(map(_sharp, solution)):
-            return list(solution)
-    return None
-
-
-def _sharp(ball: arb) -> bool:
-    """Whether the midpoint of a ball is known to more bits than a float has (an exact zero is)."""
-    return int(ball.rel_accuracy_bits()) >= _SHARP
-
-
-def _optimal(enclosure: Enclosure, support: Sequence[int]) -> bool:
-    """Whether λ_S > 0 and ⟨Z_j, W⟩ > 1 off S, beyond doubt."""
-    multipliers, margins = enclosure
-    inside = set(support)
-    return all(multipliers[j] > 0 if j in inside else margins[j] > 1 for j in range(len(margins)))
 
 
 def propose_support(gram: Array) -> list[int]:

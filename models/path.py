@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from flint import arb
+from flint import arb, fmpq
 from numba import njit
 from numpy.typing import NDArray
 
@@ -26,38 +26,54 @@ _LEAST_STEP = 2.0**-40
 
 
 @njit(cache=True, error_model="numpy")
-def _attend(m: Array, gaps: Array, weight: Array) -> tuple[float, float, float]:
-    """log s_o, log(1 − s_o) and log D of one sequence; ``weight`` becomes the shares of the other tokens."""
-    top, mass, mean_gap = -m.min(), 0.0, 0.0
-    for p in range(m.size):
-        weight[p] = math.exp(-m[p] - top)
+def _attend(m: Array, first: int, scale: float, gaps: Array, weight: Array) -> tuple[float, float, float]:
+    """log s_o, log(1 − s_o) and log D of the sequence whose pairs start at ``first``, at margins ``scale·m``.
+
+    ``scale`` is not negative; ``weight`` becomes the shares of the other tokens.
+    """
+    least = math.inf
+    for p in range(weight.size):
+        least = min(least, m[first + p])
+    top, mass, mean_gap, row = -scale * least, 0.0, 0.0, first // weight.size
+    for p in range(weight.size):
+        weight[p] = math.exp(-scale * m[first + p] - top)
         mass += weight[p]
-        mean_gap += weight[p] * gaps[p]
+        mean_gap += weight[p] * gaps[row, p]
     odds = top + math.log(mass)  # log((1 − s_o)/s_o)
     log_s = -odds - math.log1p(math.exp(-odds)) if odds > 0.0 else -math.log1p(math.exp(odds))
-    weight /= mass
+    for p in range(weight.size):
+        weight[p] /= mass
     return log_s, odds + log_s, odds + log_s + math.log(mean_gap / mass)
 
 
 @njit(cache=True, error_model="numpy")
-def _log_loss_gap(m: Array, gaps: Array, best: Array, loss: int) -> float:
+def log_loss_gap(m: Array, gaps: Array, best: Array, loss: int) -> float:
     """log G at margins ``m``."""
+    return _log_loss_gap(m, 1.0, gaps, best, loss, np.empty(gaps.shape[1]))
+
+
+@njit(cache=True, error_model="numpy")
+def _log_loss_gap(m: Array, scale: float, gaps: Array, best: Array, loss: int, weight: Array) -> float:
+    """The same at ``scale`` times the margins, with working space for one sequence."""
     n, P = gaps.shape
-    log_G, weight = -math.inf, np.empty(P)
+    log_G = -math.inf
     for i in range(n):
-        _, _, log_D = _attend(m[i * P : (i + 1) * P], gaps[i], weight)
+        _, _, log_D = _attend(m, i * P, scale, gaps, weight)
         gap = _log_slope(best[i], loss) + _log_expm1(log_D)
         log_G = _log_add(log_G, _log_log1p(gap) if loss == LOGISTIC else gap)
     return log_G - math.log(n)
 
 
 @njit(cache=True, error_model="numpy")
-def _fill_pull(m: Array, gaps: Array, best: Array, loss: int, pull: Array) -> None:
-    """Fill ``pull`` with the coefficients c_it of −∇L at margins ``m``, divided by their largest."""
+def fill_pull(m: Array, gaps: Array, best: Array, loss: int, pull: Array) -> float:
+    """Fill ``pull`` with the coefficients c_it of −∇L at margins ``m``, divided by their largest n|c_it|.
+
+    Returns the logarithm of that divisor.
+    """
     n, P = gaps.shape
     weight, log_c = np.empty(P), np.empty(n * P)
     for i in range(n):
-        log_s, log_leak, log_D = _attend(m[i * P : (i + 1) * P], gaps[i], weight)
+        log_s, log_leak, log_D = _attend(m, i * P, 1.0, gaps, weight)
         common = _log_slope(best[i] - math.exp(log_D), loss) + log_s
         for p in range(P):
             # Δ − D, never by subtraction: s_o Δ + (1 − s_o) Σ_τ w_τ (Δ − Δ_τ)
@@ -67,14 +83,16 @@ def _fill_pull(m: Array, gaps: Array, best: Array, loss: int, pull: Array) -> No
             excess = math.exp(log_s) * gaps[i, p] + math.exp(log_leak) * tilt
             log_c[i * P + p] = common - m[i * P + p] + math.log(abs(excess))
             pull[i * P + p] = 1.0 if excess > 0.0 else -1.0
-    pull *= np.exp(log_c - log_c.max())
+    largest = float(log_c.max())
+    pull *= np.exp(log_c - largest)
+    return largest
 
 
 @njit(cache=True, error_model="numpy")
 def _along(norms: Array, alignments: Array, gaps: Array, best: Array, loss: int) -> Array:
-    out = np.empty(norms.size)
+    out, weight = np.empty(norms.size), np.empty(gaps.shape[1])
     for k in range(norms.size):
-        out[k] = _log_loss_gap(norms[k] * alignments, gaps, best, loss)
+        out[k] = _log_loss_gap(alignments, norms[k], gaps, best, loss, weight)
     return out
 
 
@@ -84,9 +102,9 @@ def _descend(
 ) -> None:
     """Lower the loss of Σ alpha_j Z_j on the sphere of radius R, in place; ``alpha`` starts as R·Ŵ."""
     m, pull, step = R * alignments, np.empty(alignments.size), 0.25
-    value = _log_loss_gap(m, gaps, best, loss)
+    value = log_loss_gap(m, gaps, best, loss)
     for _ in range(steps):
-        _fill_pull(m, gaps, best, loss, pull)
+        fill_pull(m, gaps, best, loss, pull)
         turn = K @ pull
         length = math.sqrt(max(0.0, np.dot(pull, turn)))
         if not length > 0.0:
@@ -99,7 +117,7 @@ def _descend(
             if size > 0.0:
                 moved *= R / size
                 margins *= R / size
-                new = _log_loss_gap(margins, gaps, best, loss)
+                new = log_loss_gap(margins, gaps, best, loss)
                 if new < value:
                     alpha[:], m, value, accepted = moved, margins, new, True
             step *= 1.5 if accepted else 0.5
@@ -136,16 +154,20 @@ def path_gap(setting: ExactSetting, norm: arb) -> arb:
     """L(‖W‖Ŵ) − L* in a ball, from a ball around ‖W‖.  Raises `ValueError` if the data are inseparable."""
     solution = _solution(setting.geometry)
     gamma = (1 / arb(solution.norm_sq)).sqrt()
-    P = len(setting.gaps[0])
-    terms = []
-    for i, gaps in enumerate(setting.gaps):
-        weights = [(-norm * gamma * w).exp() for w in solution.margins[i * P : (i + 1) * P]]
+    margins = [norm * gamma * w for w in solution.margins]
+    return loss_gap_at(margins, setting.gaps, setting.best, setting.instance.run.loss)
+
+
+def loss_gap_at(margins: list[arb], score_gaps: list[list[fmpq]], best: list[fmpq], loss: str) -> arb:
+    """L − L* in a ball, from balls around all margins and the exact scores, one row of gaps a sequence."""
+    P, terms = len(score_gaps[0]), []
+    for i, (gaps, score) in enumerate(zip(score_gaps, best, strict=True)):
+        weights = [(-m).exp() for m in margins[i * P : (i + 1) * P]]
         D = total([w * gap for w, gap in zip(weights, gaps, strict=True)]) / (1 + total(weights))
-        best = arb(setting.best[i])
-        if setting.instance.run.loss == "logistic":
-            terms.append((D.expm1() / (1 + best.exp())).log1p())
+        if loss == "logistic":
+            terms.append((D.expm1() / (1 + arb(score).exp())).log1p())
         else:
-            terms.append((-best).exp() * D.expm1())
+            terms.append((-arb(score)).exp() * D.expm1())
     return total(terms) / len(terms)
 
 

@@ -126,6 +126,11 @@ class Setting:
         return tuple(rule for rule in RULES if rule != "polyak" or not self.weakly_correlated)
 
     @property
+    def losses(self) -> tuple[str, ...]:
+        """Losses to draw from."""
+        return LOSSES if self.loss is None else (self.loss,)
+
+    @property
     def weakly_correlated(self) -> bool:
         """Whether η has to meet M4's size condition."""
         return WeakNegativeCorrelation.__name__ in self.needs

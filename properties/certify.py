@@ -13,6 +13,7 @@ from flint import arb
 from bounds import (
     ATTENTION,
     NOTATION,
+    PROMPT,
     PositiveCoefficients,
     StepAtMost,
     Tends,
@@ -26,13 +27,15 @@ from models.replay import BallState, PrecisionLost
 from properties.compiled import compile_expression
 from properties.hypotheses import exact_trajectory_check, failing
 from properties.judge import HOLDS, MAX_STEPS, NOT_APPLICABLE, UNDECIDED, VIOLATED
+from properties.local_trap import find_local_trap
 from properties.measured import BallMeasured
 from properties.observables import Undefined
 from properties.systems import tools
 from properties.trap import find_trap
 
 TIGHT = "tight"
-FIRST_PRECISION, LAST_PRECISION = 128, 8192
+#: Equality shows at `TIGHT_BITS` only, so that fewer bits than these would be tried in vain.
+FIRST_PRECISION, LAST_PRECISION = 256, 8192
 #: Sides that agree to this relative width are reported as an equality case, neither proved nor refuted.  A claim
 #: with ≤ that fails by less would be missed; nothing coarser than 1e-60 can hide there.
 TIGHT_BITS = 200
@@ -235,10 +238,10 @@ def _walk(states: Iterator[BallState], last: int, lookahead: bool) -> Iterator[t
 
 
 def may_be_refuted(theorem: Theorem) -> bool:
-    """Whether a claim is a limit that the trap lemma speaks about: the direction gap of attention tends to 0."""
+    """Whether a claim is a limit that the trap lemma speaks about: attention's direction gap tends to 0."""
     claim = theorem.claim
     aligns = isinstance(claim, Tends) and claim.quantity == direction_gap and claim.to == 0
-    return aligns and theorem.system == ATTENTION
+    return aligns and theorem.system in (ATTENTION, PROMPT)
 
 
 def refute_limit(theorem: Theorem, instance: Instance, geometry: Geometry) -> Finding:
@@ -258,7 +261,8 @@ def refute_limit(theorem: Theorem, instance: Instance, geometry: Geometry) -> Fi
         return finding(UNDECIDED)
     if failing(theorem, instance, geometry) is not None:
         return finding(NOT_APPLICABLE)
-    trap = find_trap(instance, geometry)
+    # Of one sequence with equal scores the claim is true, so that only unequal ones can refute it.
+    trap = (find_local_trap if instance.dataset.n == 1 else find_trap)(instance, geometry)
     if trap is None or not _hypotheses_last(theorem, instance, geometry):
         return finding(UNDECIDED)
     return Finding(
@@ -275,8 +279,10 @@ def refute_limit(theorem: Theorem, instance: Instance, geometry: Geometry) -> Fi
 def _hypotheses_last(theorem: Theorem, instance: Instance, geometry: Geometry) -> bool:
     """Whether the trajectory-level hypotheses are proved for the whole run: those that one state decides."""
     for assumption in theorem.assumes:
-        if assumption.level != "trajectory" or isinstance(assumption, PositiveCoefficients):
-            continue  # a trap has equal scores, which imply positive coefficients at every W
+        if assumption.level != "trajectory":
+            continue
+        if isinstance(assumption, PositiveCoefficients) and instance.dataset.equal_scores:
+            continue  # equal scores imply positive coefficients at every W
         limits = assumption.limit.free_symbols if isinstance(assumption, StepAtMost) else None
         if limits is None or any(NOTATION[symbol.name].level == "step" for symbol in limits):
             return False

@@ -11,6 +11,7 @@ from bounds import Theorem
 from models.attention import Geometry
 from models.random_data import extremes, gaussian_dataset, gaussian_vectors
 from properties.compiled import Values
+from properties.tools import Sampler
 
 #: Failure probabilities at which near-orthogonality is tried, and sizes (vectors, dimension).
 FAILURES = (0.5, 0.1, 0.01)
@@ -57,3 +58,6 @@ def _vector_draw(rng: np.random.Generator, failure: float) -> tuple[Mapping[str,
         "norm_sq_min": arb(smallest, error),
     }
     return values, "Gaussian vectors", None
+
+
+SAMPLER = Sampler(draws, parts)

@@ -82,6 +82,13 @@ class LinearSetting:
             theorem.kind != "pointwise",
         )
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Step rules to draw from; the normalised ones are defined for the exponential loss alone."""
+        if self.rule is not None:
+            return (self.rule,)
+        return LINEAR_RULES if self.loss in (None, "exponential") else ("gd",)
+
     def families(self) -> tuple[PlainFamily, ...]:
         """All families; orders and limits need margins that are left behind in time."""
         return tuple(family for family in FAMILIES if not (self.lasting and family.name == "tiny-margin"))
@@ -94,9 +101,7 @@ class LinearSetting:
 @st.composite
 def _instances(draw: st.DrawFn, setting: LinearSetting, family: PlainFamily, steps: int) -> LinearInstance:
     dataset = draw(points(family.name))
-    # The normalised rules are defined for the exponential loss alone.
-    rules = LINEAR_RULES if setting.loss in (None, "exponential") else ("gd",)
-    rule = setting.rule or draw(st.sampled_from(rules))
+    rule = setting.rule or draw(st.sampled_from(setting.rules))
     loss = setting.loss or ("exponential" if rule != "gd" else draw(st.sampled_from(LOSSES)))
     power = draw(st.sampled_from(_POWERS)) if setting.power is None else setting.power
     reduction = setting.reduction or draw(st.sampled_from(REDUCTIONS))

@@ -27,6 +27,7 @@ from properties.apriori import (
     slope_ratio,
 )
 from properties.balls import BallArray, lift
+from properties.reading import Reading
 
 __all__ = ["MEASURED", "ExactMeasurement", "Measurement", "Undefined", "exact", "smallest"]
 
@@ -80,28 +81,42 @@ class Measurement:
         Undefined
             If the instance has no such quantity.
         """
-        if name not in self._cache:
+        if name not in self._balls:
+            read = self.reading(name)
+            self._balls[name] = read.balls() if isinstance(read, Reading) else read
+        return self._balls[name]
+
+    def reading(self, name: str) -> Reading | BallArray:
+        """The same before it is turned into balls, where it comes from a recorded column.  Raises `Undefined`."""
+        if name not in self._readings:
             if name not in _FLOAT:
                 raise Undefined(f"{name} is not an observable of attention with a fixed decoder")
-            self._cache[name] = _FLOAT[name](self)
-        return self._cache[name]
+            self._readings[name] = _FLOAT[name](self)
+        return self._readings[name]
 
     @cached_property
-    def _cache(self) -> dict[str, BallArray]:
+    def _balls(self) -> dict[str, BallArray]:
         return {}
 
-    def linear(self, column: str, error: Array) -> BallArray:
+    @cached_property
+    def _readings(self) -> dict[str, Reading | BallArray]:
+        return {}
+
+    def linear(self, column: str, error: Array) -> Reading:
         """A column with absolute errors; infinite entries (M1's sum once W passes through 0) are undefined."""
         values = self.trajectory.column(column)
         lost = np.isinf(values)
-        return BallArray.of(np.where(lost, math.nan, values), np.where(lost, 0.0, error))
+        if lost.any():
+            values, error = np.where(lost, math.nan, values), np.where(lost, 0.0, error)
+        return Reading(values, error)
 
-    def logarithmic(self, column: str, error: Array | None = None) -> BallArray:
+    def logarithmic(self, column: str, error: Array | None = None) -> Reading:
         """A column that holds logarithms."""
         values = self.trajectory.column(column)
-        return BallArray.of_log(values, (self.log_error if error is None else error) + 4 * _EPS * np.abs(values))
+        rounding = 4 * _EPS * np.abs(values)
+        return Reading(values, (self.log_error if error is None else error) + rounding, logarithmic=True)
 
-    @property
+    @cached_property
     def gradient_log_error(self) -> Array:
         """Absolute error of log‖∇L‖ and of quantities built on it."""
         condition = self.trajectory.column("gradient_condition")
@@ -119,17 +134,21 @@ def _gamma(geometry: Geometry) -> float:
     return geometry.max_margin.gamma
 
 
-def _onset_value(measurement: Measurement, column: str) -> BallArray:
+def _onset_value(measurement: Measurement, name: str) -> Reading:
     row = measurement.trajectory.onset_row
     if row is None or measurement.trajectory.t[row] != measurement.trajectory.onset:
         raise Undefined("t0 does not exist: positive coefficients do not hold to the end of the run")
-    balls = measurement[column]
-    return BallArray(balls.mid[row], balls.rad[row], balls.exp2[row])
+    return _row(measurement, name, row)
 
 
-def _at_start(measurement: Measurement, name: str) -> BallArray:
-    balls = measurement[name]
-    return BallArray(balls.mid[0], balls.rad[0], balls.exp2[0])
+def _at_start(measurement: Measurement, name: str) -> Reading:
+    return _row(measurement, name, 0)
+
+
+def _row(measurement: Measurement, name: str, row: int) -> Reading:
+    read = measurement.reading(name)
+    assert isinstance(read, Reading)
+    return read.at(row)
 
 
 def _scaled(value: arb) -> BallArray:
@@ -139,13 +158,13 @@ def _scaled(value: arb) -> BallArray:
     return BallArray.of_log(mid, float(logarithm.rad().upper()) + 4 * _EPS * abs(mid))
 
 
-def _gap(m: Measurement) -> BallArray:
+def _gap(m: Measurement) -> Reading:
     gap, rounding = m.trajectory.column("direction_gap"), m.trajectory.column("direction_gap_error")
     error = np.sqrt(2 * np.abs(gap)) * m.norm_error + m.norm_error**2 + 4 * rounding
-    return BallArray.of(gap, error)
+    return Reading(gap, error)
 
 
-def _alignment(m: Measurement) -> BallArray:
+def _alignment(m: Measurement) -> Reading:
     _gamma(m.geometry)
     return m.linear("alignment", m.norm_error * m.trajectory.column("norm"))
 
@@ -168,7 +187,7 @@ def _lambda_error(m: Measurement) -> Array:
     return np.asarray(2 * m.log_error)
 
 
-def _path_gap(m: Measurement) -> BallArray:
+def _path_gap(m: Measurement) -> Reading:
     _gamma(m.geometry)
     norm = m.trajectory.column("norm")
     values = log_path_gaps(m.geometry, m.instance.run.loss, norm)
@@ -177,12 +196,12 @@ def _path_gap(m: Measurement) -> BallArray:
     scores = np.abs(m.geometry.best_scores).max() + m.geometry.gaps.max()
     # The margins rŵ carry the norm's relative error; the loss gap's logarithm moves at most four times as much.
     error = 4 * (m.norm_error + 8 * _EPS) * reach + 16 * _EPS * (4.0 + scores)
-    return BallArray.of_log(values, error + 4 * _EPS * np.abs(values))
+    return Reading(values, error + 4 * _EPS * np.abs(values), logarithmic=True)
 
 
 #: How each observable is measured in a float64 run.
-_FLOAT: dict[str, Callable[[Measurement], BallArray]] = {
-    "t": lambda m: BallArray.of(m.trajectory.t),
+_FLOAT: dict[str, Callable[[Measurement], Reading | BallArray]] = {
+    "t": lambda m: Reading(m.trajectory.t.astype(np.float64), np.zeros(m.trajectory.t.size)),
     "eta": lambda m: exact(run_number(m.instance.run.eta, "eta")),
     "zeta": lambda m: exact(run_number(m.instance.run.zeta, "zeta")),
     "n": lambda m: BallArray.of(m.instance.dataset.n),

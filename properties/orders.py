@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from bounds import Theorem
+from bounds import t as clock
 from bounds.claims import Order
 from models.dataset import Array
 from models.instance import Instance
@@ -90,12 +90,16 @@ def hold_against_rate(theorem: Theorem, measurement: Measured, source: str) -> O
     judged: list[OrderRun] = []
     for largest in _SIDES[claim.growth]:
         windows = last_windows(t, quantity, rows, largest=largest)
-        rates = last_windows(t, _log_rate(claim, t), rows, largest=largest)
+        rates = last_windows(t, _log_rate(claim, measurement), rows, largest=largest)
         if windows is None or rates is None:
             return UNRESOLVED
-        ratio, rising = _worst_case(claim, t, quantity, rows, largest)
+        ratio, rising = _worst_case(claim, measurement, quantity, rows, largest)
         outcome = BOUNDED if not rising else RISING if has_saturated(measurement, windows.t[0]) else TOO_EARLY
-        if claim.logarithmic and outcome == RISING and not _rises_like_a_power(claim, t, quantity, rows, largest):
+        if (
+            claim.logarithmic
+            and outcome == RISING
+            and not _rises_like_a_power(claim, measurement, quantity, rows, largest)
+        ):
             outcome = UNTOLD
         clock = _clock(claim, windows.t)
         judged.append(
@@ -115,22 +119,23 @@ def hold_against_rate(theorem: Theorem, measurement: Measured, source: str) -> O
 
 
 def _worst_case(
-    claim: Order, t: NDArray[np.int64], quantity: Array, mask: BoolArray, largest: bool
+    claim: Order, measurement: Measured, quantity: Array, mask: BoolArray, largest: bool
 ) -> tuple[Fit, bool]:
     """Slope of log(Q/rate), positive where the claim is exceeded, and whether it rises in every window.
 
     A logarithmic rate is the same order on a clock t/t₀, but over a few decades that matters: r = log(t/1000) is
     Θ(log t) and looks like a high power of log t.  So such a ratio rises only if it does for every t₀ tried.
     """
+    t = measurement.trajectory.t
     best: tuple[Fit, bool] | None = None
     shift = 1.0
     while True:
-        ratios = last_windows(t, quantity - _log_rate(claim, t, shift), mask, largest=largest)
+        ratios = last_windows(t, quantity - _log_rate(claim, measurement, shift), mask, largest=largest)
         if ratios is None or (best is not None and (not claim.logarithmic or ratios.t[0] < 16 * shift)):
             break
         signed = ratios.values if largest else -ratios.values
         fit = straight_line(_clock(claim, ratios.t / shift), signed)
-        earlier = quantity - _log_rate(claim, t, shift)
+        earlier = quantity - _log_rate(claim, measurement, shift)
         earlier = earlier[mask & (t >= 4 * shift) & (t < ratios.t[0] / np.sqrt(2.0))]
         before = np.nanmax(earlier if largest else -earlier, initial=-np.inf)
         # The running supremum itself must have grown all the while: a ratio that only recovers proves nothing.
@@ -146,10 +151,11 @@ def _worst_case(
 
 
 def _rises_like_a_power(
-    claim: Order, t: NDArray[np.int64], quantity: Array, mask: BoolArray, largest: bool
+    claim: Order, measurement: Measured, quantity: Array, mask: BoolArray, largest: bool
 ) -> bool:
     """Whether the ratio to a logarithmic rate grows like a power of t itself, to the end."""
-    ratios = last_windows(t, quantity - _log_rate(claim, t), mask, largest=largest)
+    t = measurement.trajectory.t
+    ratios = last_windows(t, quantity - _log_rate(claim, measurement), mask, largest=largest)
     if ratios is None:
         return False
     signed = ratios.values if largest else -ratios.values
@@ -162,9 +168,11 @@ def _clock(claim: Order, t: Array) -> Array:
     return np.asarray(np.log(np.log(t)) if claim.logarithmic else np.log(t))
 
 
-def _log_rate(claim: Order, t: NDArray[np.int64], shift: float = 1.0) -> Array:
+def _log_rate(claim: Order, measurement: Measured, shift: float = 1.0) -> Array:
     """log rate(t/shift); NaN where the rate is not positive."""
-    values = {"t": BallArray.of(t / shift)}
+    t = measurement.trajectory.t
+    values = {symbol.name: measurement[symbol.name] for symbol in claim.rate.free_symbols}
+    values["t"] = BallArray.of(t / shift)
     return natural_log(as_balls(compile_expression(claim.rate)(values), t.size))
 
 
@@ -257,6 +265,20 @@ class OrderEvidence(Evidence):
         return ordered[len(ordered) // 2] if ordered else None
 
     @property
+    def typical_by_family(self) -> dict[str, OrderRun]:
+        """The run with the median exponent of each family, families by name."""
+        families: dict[str, list[OrderRun]] = {}
+        for run in sorted(self.telling, key=lambda run: run.exponent.slope):
+            families.setdefault(run.source, []).append(run)
+        return {name: runs[len(runs) // 2] for name, runs in sorted(families.items())}
+
+    @property
+    def _claims_differ(self) -> bool:
+        """Whether the claimed rate is another one in other runs."""
+        assert isinstance(self.theorem.claim, Order)
+        return bool(self.theorem.claim.rate.free_symbols - {clock})
+
+    @property
     def clock(self) -> str:
         """What the exponents are powers of."""
         assert isinstance(self.theorem.claim, Order)
@@ -281,6 +303,11 @@ class OrderEvidence(Evidence):
             f"{self.last_step:,}, where the claimed rate has {_number(typical.claimed.slope)}"
         )
         measured += f"; the slowest run ({slowest.source}) shows {_interval(slowest.exponent)}"
+        if self._claims_differ:
+            measured += "; median runs by family, with what is claimed there: " + ", ".join(
+                f"{name} {_interval(run.exponent)} [{_number(run.claimed.slope)}]"
+                for name, run in self.typical_by_family.items()
+            )
         if self.verdict == EVIDENCE_AGAINST:
             growing = [run for run in self.runs if run.outcome == GROWING]
             worst = max(growing, key=lambda run: run.ratio.slope)
@@ -305,22 +332,22 @@ class OrderEvidence(Evidence):
             "exponent": _triple(typical.exponent) if typical else None,
             "claimed_exponent": round(typical.claimed.slope, 6) if typical else None,
             "slowest": {"family": slowest.source, "exponent": _triple(slowest.exponent)} if slowest else None,
-            "by_family": {name: _triple(fit) for name, fit in exponents_by_family(self.telling)},
+            "by_family": {run.source: _triple(run.exponent) for run in slowest_runs(self.telling)},
+            "claimed_by_family": {run.source: round(run.claimed.slope, 6) for run in slowest_runs(self.telling)},
         }
 
 
-def exponents_by_family(runs: Iterable[OrderRun]) -> list[tuple[str, Fit]]:
+def slowest_runs(runs: Iterable[OrderRun]) -> list[OrderRun]:
     """The slowest run of each family (largest ratio to the rate), slowest family first."""
     slowest: dict[str, OrderRun] = {}
     for run in runs:
         if run.source not in slowest or run.ratio.slope > slowest[run.source].ratio.slope:
             slowest[run.source] = run
-    ordered = sorted(slowest.values(), key=lambda run: -run.ratio.slope)
-    return [(run.source, run.exponent) for run in ordered]
+    return sorted(slowest.values(), key=lambda run: -run.ratio.slope)
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _interval(fit: Fit) -> str:

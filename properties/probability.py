@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import sympy as sp
 from flint import arb
 from scipy.stats import binomtest
@@ -51,10 +52,17 @@ def decide(relation: sp.core.relational.Relational, values: Values) -> bool | No
 
 @dataclass
 class Tally:
-    """Draws that share one claimed probability: how many there were, and how often the event occurred."""
+    """Draws that share one claimed probability: how many, how often the event occurred, or balls did not tell."""
 
     occurred: int = 0
     total: int = 0
+    undecided: int = 0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Exact interval of the probability, whatever the undecided draws are."""
+        low, high = exact_interval(self.occurred, self.total)
+        return low, exact_interval(self.occurred + self.undecided, self.total)[1] if self.undecided else high
 
 
 @dataclass(eq=False)
@@ -67,37 +75,54 @@ class ProbabilityEvidence(Evidence):
         Draws by claimed probability.
     around : dict
         Draws inside and outside the claim's domain by a number that says where they lie, for the figure.
+    ratios : list of float
+        Where the event sets two measured quantities of one draw side by side, the one that it says is smaller
+        over the other, for each draw.
     """
 
     tallies: dict[float, Tally] = field(default_factory=dict)
     around: dict[int, Tally] = field(default_factory=dict)
+    ratios: list[float] = field(default_factory=list)
 
-    def add(self, values: Values, source: str, place: int | None = None) -> None:
-        """Count one draw; an event that balls do not decide counts as a failure, which is on the safe side."""
+    def add(self, values: Values, source: str, place: int | None = None, enclosed: bool = True) -> None:
+        """Count one draw; an event that balls do not decide widens the interval to both sides.
+
+        See `properties.tools.Sampler` for the arguments.
+        """
         claim = self.theorem.claim
         assert isinstance(claim, Likely)
         event = decide(claim.event, values)
         if place is not None:
-            _count(self.around.setdefault(place, Tally()), event is True)
+            _count(self.around.setdefault(place, Tally()), event)
         if self.theorem.domain is not None and decide(self.theorem.domain, values) is not True:
             self.pass_over("the draw lies outside the claim's domain")
             return
         self.instances += 1
         self.sources[source] += 1
         self.outcomes[OCCURS if event else FAILS if event is False else UNDECIDED] += 1
-        self.certified += event is not None
+        self.certified += enclosed and event is not None
         probability = float(arb(compile_expression(sp.sympify(claim.at_least))(values)).mid())
-        _count(self.tallies.setdefault(probability, Tally()), event is True)
+        _count(self.tallies.setdefault(probability, Tally()), event)
+        small, large = claim.event.lts, claim.event.gts
+        if small.is_Symbol and large.is_Symbol:
+            ratio = arb(values[small.name]) / arb(values[large.name])
+            self.ratios += [float(ratio.mid())] if ratio.is_finite() else []
 
     def merge(self, other: Self) -> None:
         super().merge(other)
         _merge(self.tallies, other.tallies)
         _merge(self.around, other.around)
+        self.ratios += other.ratios
 
     @property
     def intervals(self) -> dict[float, tuple[float, float]]:
         """Exact interval of the true probability, by claimed probability."""
-        return {p: exact_interval(tally.occurred, tally.total) for p, tally in sorted(self.tallies.items())}
+        return {p: tally.interval for p, tally in sorted(self.tallies.items())}
+
+    @property
+    def median_ratio(self) -> float | None:
+        """Median of `ratios`, None without any."""
+        return float(np.median(self.ratios)) if self.ratios else None
 
     @property
     def verdict(self) -> str:
@@ -114,7 +139,8 @@ class ProbabilityEvidence(Evidence):
         if not self.tallies:
             return "–"
         occurred = sum(tally.occurred for tally in self.tallies.values())
-        return f"{occurred}/{self.applicable} draws"
+        ratio = "" if self.median_ratio is None else f", ×{self.median_ratio:.3g}"
+        return f"{occurred}/{self.applicable} draws{ratio}"
 
     @property
     def sentence(self) -> str:
@@ -126,7 +152,8 @@ class ProbabilityEvidence(Evidence):
             for p, (low, high) in self.intervals.items()
         ]
         word = {CONSISTENT: "Consistent", EVIDENCE_AGAINST: "Evidence against"}.get(self.verdict, "Open")
-        return f"{word}: the event occurs in {', '.join(parts)}"
+        ratio = "" if self.median_ratio is None else f"; the median ratio of its sides is {self.median_ratio:.7g}"
+        return f"{word}: the event occurs in {', '.join(parts)}{ratio}"
 
     def details(self) -> Mapping[str, Any]:
         return {
@@ -140,12 +167,14 @@ class ProbabilityEvidence(Evidence):
                 for p, (low, high) in self.intervals.items()
             ],
             "around": {str(k): [v.occurred, v.total] for k, v in sorted(self.around.items())},
+            "median_ratio": self.median_ratio,
         }
 
 
-def _count(tally: Tally, occurred: bool) -> None:
+def _count(tally: Tally, event: bool | None) -> None:
     tally.total += 1
-    tally.occurred += occurred
+    tally.occurred += event is True
+    tally.undecided += event is None
 
 
 def _merge(mine: dict[Key, Tally], theirs: dict[Key, Tally]) -> None:
@@ -153,3 +182,4 @@ def _merge(mine: dict[Key, Tally], theirs: dict[Key, Tally]) -> None:
         total = mine.setdefault(key, Tally())
         total.occurred += tally.occurred
         total.total += tally.total
+        total.undecided += tally.undecided

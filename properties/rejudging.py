@@ -36,6 +36,7 @@ from properties.conviction import consider
 from properties.hypotheses import PC_MARGIN, as_balls, certain_rows, check
 from properties.judge import log_ratio
 from properties.measured import Measured
+from properties.run_columns import KeptRun
 from properties.runs import DENSE, RunStore, Stack
 from properties.systems import tools
 from properties.trial import Profile, Unit, plan, quiet_settings
@@ -160,7 +161,7 @@ def needed(theorem: Theorem) -> set[str]:
 
 def judge_stack(theorem: Theorem, stack: Stack) -> StackJudgement:
     """Judge every run of a stack at every recorded step."""
-    runs, each = len(stack), max(1, _AT_ONCE // stack.t.size)
+    runs, each = len(stack), max(1, _AT_ONCE // stack.width)
     speaks = np.array([_fixed(theorem, stack, run) for run in range(runs)], dtype=np.bool_)
     parts = [_judge(theorem, _slice(stack, k, k + each), speaks[k : k + each]) for k in range(0, runs, each)]
     names = ("steps", "informative", "violated", "undecided", "log_ratio")
@@ -170,7 +171,7 @@ def judge_stack(theorem: Theorem, stack: Stack) -> StackJudgement:
 def _slice(stack: Stack, start: int, stop: int) -> Stack:
     cut = slice(start, stop)
     balls = {n: BallArray(b.mid[cut], b.rad[cut], b.exp2[cut]) for n, b in stack.observables.items()}
-    arrays = {n: getattr(stack, n)[cut] for n in ("lengths", "onset", "decoder_onset", "pc_margin")}
+    arrays = {n: getattr(stack, n)[cut] for n in ("t", "lengths", "onset", "decoder_onset", "pc_margin")}
     lists = {n: getattr(stack, n)[cut] for n in ("ids", "instances", "holds", "fails")}
     return replace(
         stack, observables=balls, missing={n: m[cut] for n, m in stack.missing.items()}, **arrays, **lists
@@ -195,14 +196,14 @@ def _fixed(theorem: Theorem, stack: Stack, run: int) -> bool:
 
 
 def _judge(theorem: Theorem, stack: Stack, speaks: BoolArray) -> StackJudgement:
-    shape = (len(stack), stack.t.size)
+    shape = (len(stack), stack.width)
     mask = _applicable(theorem, stack) & speaks[:, None]
     if theorem.domain is not None:
-        mask = mask & certain_rows(theorem.domain, stack, stack.t.size)
+        mask = mask & certain_rows(theorem.domain, stack, stack.width)
     for symbol in theorem.relation.free_symbols:
         mask = mask & stack[symbol.name].defined()
-    small = as_balls(compile_expression(theorem.small)(stack), stack.t.size)
-    large = as_balls(compile_expression(theorem.large)(stack), stack.t.size)
+    small = as_balls(compile_expression(theorem.small)(stack), stack.width)
+    large = as_balls(compile_expression(theorem.large)(stack), stack.width)
     at_least, below = difference_sign(large, small)
     if theorem.strict:
         at_least = (large - small).positive()
@@ -242,7 +243,7 @@ def _holds(assumption: Assumption, stack: Stack) -> BoolArray:
     if isinstance(assumption, BelowPath):
         return difference_sign(stack["path_loss_gap"], stack["loss_gap"])[0]
     if isinstance(assumption, Throughout):
-        return certain_rows(assumption.relation, stack, stack.t.size)
+        return certain_rows(assumption.relation, stack, stack.width)
     if isinstance(assumption, StepAtMost):
         return difference_sign(lift(compile_expression(assumption.limit)(stack)), stack["eta"])[0]
     raise TypeError(f"{assumption.name} cannot be decided on stored runs; add it to properties/rejudging.py")
@@ -254,11 +255,10 @@ def _from(stack: Stack, onset: NDArray[np.int64]) -> BoolArray:
 
 def _so_far(holds: BoolArray, stack: Stack) -> BoolArray:
     prefix = np.logical_and.accumulate(holds, axis=1)
-    gaps = np.flatnonzero(np.diff(stack.t) > 1)
-    if gaps.size:  # what lies between recorded steps was not seen, except that PC held from t0 on
+    gap = np.diff(stack.t, axis=1, prepend=-1) > 1
+    if gap.any():  # what lies between recorded steps was not seen, except that PC held from t0 on
         lasts = (stack.onset >= 0) & (stack.onset <= 1)
-        seen = np.arange(stack.t.size) <= gaps[0]
-        prefix = prefix & (seen | lasts[:, None])
+        prefix = prefix & (~np.logical_or.accumulate(gap, axis=1) | lasts[:, None])
     return np.asarray(prefix)
 
 
@@ -301,12 +301,18 @@ def record_units(
 def record(job: RecordUnit) -> int:
     """Draw, train and store the instances of one setting; returns how many runs were stored."""
     theorems = job.units[0].theorems
-    runs: dict[str, tuple[str, Measured]] = {}
+    drawn: dict[str, tuple[str, Measured]] = {}
     for unit in job.units:
-        _draw(unit, runs)
+        _draw(unit, drawn)
     alike = [x for x in THEOREMS if x.system == theorems[0].system and x.kind == "pointwise"]
     fixed = {a.canonical(): a for x in (*alike, *theorems) for a in x.assumes if a.level != "trajectory"}
-    return RunStore(job.folder).add(runs.values(), list(fixed.values()), dict(job.versions))
+    runs = [KeptRun.of(family, run, _decided(run, fixed)) for family, run in drawn.values()]
+    return RunStore(job.folder).add(runs, dict(job.versions))
+
+
+def _decided(run: Measured, fixed: Mapping[str, Assumption]) -> dict[str, bool]:
+    """Fixed hypotheses, decided now so that later trials need not."""
+    return {name: check(a, run.instance, run.geometry).holds for name, a in fixed.items()}
 
 
 def _draw(unit: Unit, runs: dict[str, tuple[str, Measured]]) -> None:

@@ -25,32 +25,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds import ATTENTION, NOTATION, Assumption
+from bounds import ATTENTION
 from models.dataset import Array
 from properties.balls import BallArray, BoolArray
-from properties.hypotheses import check
-from properties.measured import Measured
-from properties.observables import Undefined
+from properties.run_columns import PARTS, KeptRun, columns
 from properties.store import StoreError
 
 SCHEMA = "ratecheck/runs/1"
 #: Step up to which every step is recorded.
 DENSE = 256
-_PARTS = ("mid", "rad", "exp2")
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Runs recorded at the same steps, one a row, shorter ones filled up with what decides nothing.
+    """Runs one a row, those with fewer recorded steps filled up with what decides nothing.
 
     Attributes
     ----------
     ids, instances : list of str
         Content ids and JSON texts of the instances.
-    t : array of int, shape (R,)
-        Recorded steps of the longest run.
-    lengths : array of int, shape (runs,)
+    t : array of int, shape (runs, R)
         Recorded steps of each.
+    lengths : array of int, shape (runs,)
+        How many steps of each were recorded.
     onset, decoder_onset : array of int, shape (runs,)
         t0 and t1, −1 where they do not exist.
     holds, fails : list of frozenset
@@ -81,10 +78,15 @@ class Stack:
     def __getitem__(self, name: str) -> BallArray:
         return self.observables[name]
 
+    @property
+    def width(self) -> int:
+        """R, the most recorded steps of a run."""
+        return int(self.t.shape[1])
+
     @cached_property
     def recorded(self) -> BoolArray:
         """Where a run has a recorded step, shape (runs, R)."""
-        return np.asarray(np.arange(self.t.size) < self.lengths[:, None])
+        return np.asarray(np.arange(self.width) < self.lengths[:, None])
 
 
 @dataclass
@@ -106,36 +108,20 @@ class RunStore:
         """Every file of runs, in a fixed order."""
         return sorted(self.folder.glob("system=*/rule=*/*.parquet"))
 
-    def add(
-        self, runs: Iterable[tuple[str, Measured]], asked: Sequence[Assumption], versions: Mapping[str, str]
-    ) -> int:
-        """Store runs of one system, each with its family; returns how many.
-
-        Parameters
-        ----------
-        asked : sequence of Assumption
-            Fixed hypotheses (of data and configuration) to decide now, so that later trials need not.
+    def add(self, runs: Iterable[KeptRun], versions: Mapping[str, str]) -> int:
+        """Store runs of one system; returns how many.
 
         Raises
         ------
         StoreError
             If a file cannot be written.
         """
-        batches: dict[Path, dict[str, dict[str, Any]]] = defaultdict(dict)
-        for family, measurement in runs:
-            instance = measurement.instance
-            data = instance.to_json()
-            system = data.get("system", ATTENTION.name)
-            rule = getattr(instance.run, "rule", system)  # a system without a choice of rule has one partition
-            place = self.folder / f"system={system}" / f"rule={rule}"
-            batches[place].setdefault(
-                instance.id, {"id": instance.id, "family": family, "instance": json.dumps(data)}
-            )
-            batches[place][instance.id] |= _columns(measurement, asked)
+        batches: dict[Path, dict[str, KeptRun]] = defaultdict(dict)
+        for run in runs:
+            batches[partition(self.folder, json.loads(run.instance))][run.id] = run
         for place, batch in batches.items():
-            for rows in _of_one_grid(list(batch.values())):
-                name = hashlib.sha256(" ".join(sorted(row["id"] for row in rows)).encode()).hexdigest()[:24]
-                _write(place / f"{name}.parquet", rows, versions)
+            name = hashlib.sha256(" ".join(sorted(batch)).encode()).hexdigest()[:24]
+            write_runs(place / f"{name}.parquet", list(batch.values()), {"versions": json.dumps(dict(versions))})
         return sum(map(len, batches.values()))
 
     def stacks(self, system: str, rule: str | None, names: Iterable[str]) -> Iterator[Stack]:
@@ -154,60 +140,32 @@ class RunStore:
                 yield stack
 
 
-def _columns(measurement: Measured, asked: Sequence[Assumption]) -> dict[str, Any]:
-    trajectory = measurement.trajectory
-    verdicts = {a.canonical(): check(a, measurement.instance, measurement.geometry).holds for a in asked}
-    columns: dict[str, Any] = {
-        "status": trajectory.status,
-        "onset": trajectory.onset,
-        "decoder_onset": getattr(trajectory, "decoder_onset", None),
-        "holds": [name for name, held in verdicts.items() if held],
-        "fails": [name for name, held in verdicts.items() if not held],
-        "t": trajectory.t,
-        "pc_margin": _pc_margin(measurement),
-    }
-    for name in NOTATION:
-        try:
-            balls = measurement[name]
-        except Undefined:
-            columns |= {f"{name}.{part}": None for part in _PARTS}
-        else:
-            columns |= {f"{name}.{part}": np.atleast_1d(getattr(balls, part)) for part in _PARTS}
-    return columns
+def partition(folder: Path, instance: Mapping[str, Any]) -> Path:
+    """Where the runs of an instance's system and step rule are kept."""
+    system = instance.get("system", ATTENTION.name)
+    # A system without a choice of rule has one partition.
+    return folder / f"system={system}" / f"rule={instance['run'].get('rule', system)}"
 
 
-def _pc_margin(measurement: Measured) -> Array | None:
-    try:
-        return measurement.trajectory.column("pc_margin")
-    except ValueError:  # a system that knows of no positive coefficients
-        return None
-
-
-def _of_one_grid(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Rows grouped so that within a group the steps of each run are the first ones of the longest."""
-    groups: list[list[dict[str, Any]]] = []
-    for row in sorted(rows, key=lambda row: (-len(row["t"]), row["id"])):
-        for group in groups:
-            if np.array_equal(group[0]["t"][: len(row["t"])], row["t"]):
-                group.append(row)
-                break
-        else:
-            groups.append([row])
-    return groups
-
-
-def _write(path: Path, rows: list[dict[str, Any]], versions: Mapping[str, str]) -> None:
+def write_runs(path: Path, runs: Sequence[KeptRun], said: Mapping[str, str]) -> None:
+    """Write runs to a file, whole or not at all; ``said`` is kept with them.  Raises `StoreError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({name: pa.array([row[name] for row in rows], _type(name)) for name in rows[0]})
-    table = table.replace_schema_metadata({"schema": SCHEMA, "versions": json.dumps(dict(versions))})
+    table = pa.table(columns(runs)).replace_schema_metadata({"schema": SCHEMA, **said})
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
-        pq.write_table(table, temporary, compression="lz4", use_dictionary=False, write_statistics=False)
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -217,30 +175,18 @@ def _write(path: Path, rows: list[dict[str, Any]], versions: Mapping[str, str]) 
         ) from None
 
 
-def _type(name: str) -> Any:
-    import pyarrow as pa
-
-    if name in ("onset", "decoder_onset"):
-        return pa.int64()
-    if name in ("holds", "fails"):
-        return pa.list_(pa.string())
-    if name == "t" or name.endswith(".exp2"):
-        return pa.list_(pa.int64())
-    return pa.list_(pa.float64()) if name == "pc_margin" or "." in name else pa.string()
-
-
 def _read(path: Path, names: Sequence[str], seen: set[str]) -> Stack | None:
     """The runs of one file that have not been seen.  Raises `StoreError` for a damaged file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         schema = file.schema_arrow
         if (schema.metadata or {}).get(b"schema") != SCHEMA.encode():
             raise ValueError(f"not of schema {SCHEMA}")
         present = set(schema.names)
-        stored = [f"{name}.{part}" for name in names for part in _PARTS if f"{name}.{part}" in present]
+        stored = [f"{name}.{part}" for name in names for part in PARTS if f"{name}.{part}" in present]
         columns = ["id", "instance", "onset", "decoder_onset", "holds", "fails", "t", "pc_margin", *stored]
         table = file.read(columns, use_threads=False)
         ids = table["id"].to_pylist()
@@ -255,27 +201,28 @@ def _read(path: Path, names: Sequence[str], seen: set[str]) -> Stack | None:
 
 def _stack(table: Any, names: Sequence[str]) -> Stack:
     t, lengths, _ = _matrix(table["t"], 0)
-    longest = t[int(np.argmax(lengths))]
+    width = t.shape[1]
     observables: dict[str, BallArray] = {}
     missing: dict[str, BoolArray] = {}
     for name in names:
         if f"{name}.mid" in table.column_names:
             mid, _, missing[name] = _matrix(table[f"{name}.mid"], np.nan)
             rad, exp2 = (_matrix(table[f"{name}.{part}"], 0)[0] for part in ("rad", "exp2"))
-            if not (mid.shape == rad.shape == exp2.shape) or mid.shape[1] not in (1, longest.size):
-                raise ValueError(f"{name} has {mid.shape[1]} steps of {longest.size}")
+            if not (mid.shape == rad.shape == exp2.shape) or mid.shape[1] not in (1, width):
+                raise ValueError(f"{name} has {mid.shape[1]} steps of {width}")
         else:  # an observable that was declared after these runs were stored
             mid = np.full((len(lengths), 1), np.nan)
             rad, exp2 = np.zeros_like(mid), np.zeros(mid.shape, dtype=np.int64)
             missing[name] = np.ones(len(lengths), dtype=np.bool_)
         observables[name] = BallArray(mid, rad, exp2)
     pc_margin = _matrix(table["pc_margin"], np.nan)[0]
-    if pc_margin.shape[1] not in (1, longest.size) or (lengths < 1).any() or (np.diff(longest) <= 0).any():
+    rising = (np.diff(t, axis=1) > 0) | (np.arange(1, width) >= lengths[:, None])
+    if pc_margin.shape[1] not in (1, width) or (lengths < 1).any() or not rising.all():
         raise ValueError("the recorded steps do not fit together")
     return Stack(
         ids=table["id"].to_pylist(),
         instances=table["instance"].to_pylist(),
-        t=longest,
+        t=t,
         lengths=lengths,
         onset=_whole(table["onset"]),
         decoder_onset=_whole(table["decoder_onset"]),

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hypothesis.strategies import SearchStrategy
 
 from bounds import Theorem
+from properties.compiled import Values
 from properties.measured import BallMeasured, Measured
 
 
@@ -72,3 +73,28 @@ class Tools:
     exact: Callable[[Any, Any, int | None, frozenset[str]], ExactRun]
     restart: Callable[[Any, int, Any], Any]
     instance: Callable[[Mapping[str, Any]], Any]
+
+
+def _one_part(theorem: Theorem) -> int:
+    return 1
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Independent random draws for probability claims.
+
+    Attributes
+    ----------
+    draws : callable
+        For a theorem, a count and a seed, so many draws: the observables of each in balls, where it comes from,
+        and for the figure a whole number that says where it lies, or None.
+    parts : callable
+        Into how many claimed probabilities the draws of a theorem are split.
+    enclosed : bool
+        Whether the balls of a draw are proved to hold what they stand for; if not, their radii are estimates and
+        no draw counts as certified.
+    """
+
+    draws: Callable[[Theorem, int, int], Iterator[tuple[Values, str, int | None]]]
+    parts: Callable[[Theorem], int] = _one_part
+    enclosed: bool = True

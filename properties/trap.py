@@ -151,18 +151,22 @@ def _decide(candidate: _Candidate, setting: ExactSetting, m: list[arb], t: int) 
         room = arb(candidate.limit) - Q
         if not room > 0:
             return None
-    solution = geometry.max_margin
-    assert solution is not None
-    gram = geometry.features.exact_gram
-    size = gram.integers[candidate.pair, candidate.pair] * fmpq(2) ** gram.exponent
-    floor = arb(1 / (2 * solution.norm_sq * size))
     return Trap(
         t,
         i,
         j,
         candidate.pair,
         candidate.winning_pair,
-        floor.str(15),
+        direction_floor(geometry, candidate.pair).str(15),
         "∞" if room is None else room.str(15),
         PRECISION,
     )
+
+
+def direction_floor(geometry: Geometry, pair: int) -> arb:
+    """γ²/(2‖Z‖²) of a pair: where its margin is negative, the direction gap is larger (docs/theory.md#trap)."""
+    solution = geometry.max_margin
+    assert solution is not None
+    gram = geometry.features.exact_gram
+    size = gram.integers[pair, pair] * fmpq(2) ** gram.exponent
+    return arb(1 / (2 * solution.norm_sq * size))

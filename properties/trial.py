@@ -11,12 +11,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
-from bounds import Theorem
+from bounds import ATTENTION, Theorem
 from bounds.claims import Sooner
 from models.attention import Geometry
 from models.instance import Instance
 from models.trajectory import RECORD_LIMIT
-from properties import data
 from properties.attention import Setting
 from properties.certify import may_be_refuted
 from properties.comparison import DENSE, ComparisonEvidence, Runner, method_run
@@ -27,7 +26,7 @@ from properties.measured import Measured
 from properties.orders import OrderEvidence
 from properties.probability import ProbabilityEvidence, sample_size
 from properties.shrinker import shrink, size
-from properties.systems import SettingLike, tools
+from properties.systems import SettingLike, sampler, tools
 from properties.tools import FamilyLike
 from properties.verdict import Evidence, PointwiseEvidence
 
@@ -165,7 +164,7 @@ def aimed_at(theorem: Theorem, profile: Profile) -> int:
     if theorem.kind == "pointwise":
         return profile.examples
     if theorem.kind == "probability":
-        return max(sample_size() * data.parts(theorem), profile.examples)
+        return max(sample_size() * sampler(theorem.system).parts(theorem), profile.examples)
     return profile.long_examples
 
 
@@ -244,8 +243,9 @@ def _draw(unit: SampleUnit) -> Evidence:
     body = evidence_for(unit.theorem)
     assert isinstance(body, ProbabilityEvidence)
     started = time.perf_counter()
-    for values, source, place in data.draws(unit.theorem, unit.draws, unit.seed):
-        body.add(values, source, place)
+    source_of_draws = sampler(unit.theorem.system)
+    for values, source, place in source_of_draws.draws(unit.theorem, unit.draws, unit.seed):
+        body.add(values, source, place, source_of_draws.enclosed)
     body.seconds += time.perf_counter() - started
     return body
 
@@ -325,7 +325,11 @@ def hold_trial(
 
 def _cross_examine(evidence: dict[str, Evidence]) -> None:
     """Try the data that refute one limit claim on the others: a trap does not depend on the step lengths."""
-    bodies = [body for body in evidence.values() if isinstance(body, LimitEvidence)]
+    bodies = [
+        body
+        for body in evidence.values()
+        if isinstance(body, LimitEvidence) and body.theorem.system == ATTENTION
+    ]
     found = [body.counterexample for body in bodies if body.counterexample is not None]
     for body in bodies:
         if body.counterexample is not None or not may_be_refuted(body.theorem):

@@ -1,7 +1,8 @@
-"""The commands that search and measure: hunt, certify, power, soak."""
+"""The commands that search and measure: hunt, certify, power, soak, campaign."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -106,6 +107,53 @@ def soak(
     from ratecheck.terminal import wide_console
 
     outcome = run_soak(THEOREMS, instances, steps, seed, counterexamples, Console(stderr=True))
+    if json_ != "-":
+        outcome.print(wide_console())
+    if json_ is not None:
+        write_json(outcome.as_json(), json_)
+    return outcome.exit_code
+
+
+@app.command()
+def campaign(
+    store: Annotated[Path, typer.Option(help="Folder of the runs; a campaign there is gone on with.")],
+    system: Annotated[list[str] | None, typer.Option(help="System, several times for several; attention.")] = None,
+    instances: Annotated[int | None, typer.Option(help="Runs in all, spread over all strategies; 10000.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each run; 2000.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same store; 0.")] = None,
+    rule: Annotated[str | None, typer.Option(help="This step rule only.")] = None,
+    loss: Annotated[str | None, typer.Option(help="This loss only.")] = None,
+    family: Annotated[str | None, typer.Option(help="This family of data only.")] = None,
+    engine: Annotated[str, typer.Option(help="loky: processes here; dask: those of a Dask scheduler.")] = "loky",
+    workers: Annotated[int | None, typer.Option(help="Processes to start; all cores if absent.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
+    counterexamples: Annotated[Path, typer.Option(help="Where convictions are kept.")] = Path("counterexamples"),
+    file: File = None,
+    json_: Json = None,
+) -> int:
+    """Judge every inequality of a system on very many runs, kept in a store; interrupted, it goes on.
+
+    What is left out is taken from the campaign that the store holds already.
+    """
+    from ratecheck.campaign import Order, run_campaign, stored_order
+    from ratecheck.terminal import wide_console
+
+    own = tuple(theorem for theorem in (load_file(file) if file else []) if theorem.kind == "pointwise")
+    there = stored_order(store)
+    given = {
+        "systems": tuple(dict.fromkeys(system)) if system else None,
+        "instances": instances,
+        "steps": steps,
+        "seed": seed,
+        "rule": rule,
+        "loss": loss,
+        "family": family,
+    }
+    usual = {"systems": ("attention",)} if there is None else asdict(there)
+    order = Order.checked(**(usual | {name: value for name, value in given.items() if value is not None}))
+    outcome = run_campaign(
+        order, store, Console(stderr=True), own, file, engine, workers, scheduler, counterexamples
+    )
     if json_ != "-":
         outcome.print(wide_console())
     if json_ is not None:

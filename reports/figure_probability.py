@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from properties.probability import CONFIDENCE, ProbabilityEvidence, Tally, exact_interval
+from properties.probability import CONFIDENCE, ProbabilityEvidence, Tally
 from reports import drawing
 from reports.drawing import Figure
 from reports.words import count, number
@@ -86,7 +86,7 @@ def _around(evidence: ProbabilityEvidence) -> Figure:
 
 
 def _shares(tally: Tally) -> dict[str, Any]:
-    low, high = exact_interval(tally.occurred, tally.total)
+    low, high = tally.interval
     share = tally.occurred / tally.total
     return {"occurred": tally.occurred, "total": tally.total, "share": share, "low": low, "high": high}
 

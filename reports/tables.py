@@ -9,7 +9,7 @@ from bounds.claims import Order, Sooner
 from properties import comparison, judge, limits, orders, probability
 from properties.comparison import ComparisonEvidence
 from properties.limits import LimitEvidence
-from properties.orders import OrderEvidence, OrderRun
+from properties.orders import OrderEvidence
 from properties.panels import METHODS
 from properties.probability import ProbabilityEvidence
 from properties.verdict import Evidence, PointwiseEvidence
@@ -104,26 +104,24 @@ def ratio_label(log: float) -> str:
 
 
 # -------------------------------------------------------------------------------------- other kinds
-def slowest_runs(evidence: OrderEvidence) -> list[OrderRun]:
-    """The slowest run of each family (largest ratio to the rate), slowest family first."""
-    slowest: dict[str, OrderRun] = {}
-    for run in evidence.telling:
-        if run.source not in slowest or run.ratio.slope > slowest[run.source].ratio.slope:
-            slowest[run.source] = run
-    return sorted(slowest.values(), key=lambda run: -run.ratio.slope)
-
-
 def slowest_by_family(evidence: OrderEvidence) -> Table:
-    """Exponent of the slowest run of each family, beside the claimed one over the same windows."""
+    """Exponents of the slowest and of the median run of each family, beside the claimed one."""
     claim = evidence.theorem.claim
     assert isinstance(claim, Order)
+    typical = evidence.typical_by_family
     rows = tuple(
-        (run.source, interval(run.exponent), fixed(run.claimed.slope), run.outcome)
-        for run in slowest_runs(evidence)
+        (
+            run.source,
+            interval(run.exponent),
+            interval(typical[run.source].exponent),
+            fixed(run.claimed.slope),
+            run.outcome,
+        )
+        for run in orders.slowest_runs(evidence.telling)
     )
     caption = f"Slowest run of each family: {plain(claim.quantity)} as a power of {evidence.clock}"
-    head = ("Family", "Exponent (95 % interval)", "Claimed", "Ratio to the rate")
-    return Table(caption, head, rows, frozenset({3}))
+    head = ("Family", "Exponent (95 % interval)", "In the median run", "Claimed", "Ratio to the rate")
+    return Table(caption, head, rows, frozenset({4}))
 
 
 def outcomes_by_family(evidence: LimitEvidence) -> Table:

@@ -8,17 +8,18 @@ from fractions import Fraction
 from typing import Any
 
 import cvxpy as _cvxpy
+import flint
 import numpy as np
 import pytest
-from flint import fmpq
+from flint import arb, arb_mat, fmpq, fmpz_mat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import maxmargin
-from models.dataset import Array, TokenDataset
+from models import maxmargin, maxmargin_balls, pairs
+from models.dataset import Array, InvalidDataset, TokenDataset
 from models.dyadic import nearest_float
 from models.maxmargin import InseparableError, MaxMargin, propose_support, solve
-from models.pairs import PairFeatures
+from models.pairs import PairFeatures, TooLarge
 
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=100)
 Vector = list[Fraction]
@@ -213,7 +214,20 @@ def test_repeated_tokens() -> None:
     features = PairFeatures(TokenDataset(repeated, dataset.y, dataset.u))
     solution = solve(features)
     assert_optimal(solution, features)
+    assert solution.proof is not None  # repeats of the support need no rational solution
     assert solution.norm_sq == solve(plain).norm_sq
+
+
+def test_almost_repeated_tokens() -> None:
+    """A pair one bit short of one of the support has a margin below 1, and takes its place."""
+    short = math.nextafter(1.0, 0.0)
+    features = vector_features([(1.0, 0.0), (short, 0.0), (1.0, 0.0)])
+    enclosure = maxmargin_balls.enclose(features.exact_gram, [0])
+    assert enclosure is not None
+    assert not maxmargin_balls.optimal(features.exact_gram, [0], enclosure)
+    solution = solve(features)
+    assert_optimal(solution, features)
+    assert solution.support == (1,)
 
 
 @pytest.mark.parametrize("cross", [False, True], ids=["self", "cross"])
@@ -356,6 +370,98 @@ def test_no_guess_can_change_the_answer(data: st.DataObject, vectors: list[tuple
 @pytest.mark.parametrize("gram", [np.zeros((2, 2)), np.full((2, 2), math.inf), np.zeros((0, 0))])
 def test_the_float_guess_admits_defeat(gram: Array) -> None:
     assert propose_support(gram) == []
+
+
+# ---------------------------------------------------------------------------- scale
+LARGE = random_features(12, 9, 40, cross=False)
+
+
+def large_system() -> tuple[list[int], fmpz_mat]:
+    """K_SS of a support large enough for its balls to be refined from a float inverse."""
+    K, support = LARGE.exact_gram.integers, propose_support(LARGE.gram)
+    assert len(support) >= maxmargin_balls._LARGE
+    return support, fmpz_mat(len(support), len(support), [K[j, k] for j in support for k in support])
+
+
+def assert_solved(balls: list[arb] | None, system: fmpz_mat) -> None:
+    """The balls hold the rational solution of ``system · x = 1`` and are small."""
+    exact = system.solve(fmpz_mat(system.nrows(), 1, [1] * system.nrows()))
+    assert balls is not None
+    assert all(ball.contains(exact[k, 0]) for k, ball in enumerate(balls))
+    assert maxmargin_balls.sharp(balls, 100)
+
+
+def test_a_large_solution_is_proved_and_is_that_of_cvxpy() -> None:
+    solution = solve(LARGE)
+    assert solution.proof is not None
+    exact = [*solution.multipliers, *solution.margins]
+    with flint.ctx.workprec(2 * maxmargin_balls.PRECISION):
+        assert all(b.contains(x) for b, x in zip([*solution.proof[0], *solution.proof[1]], exact, strict=True))
+    assert solution.primal_residual() == solution.dual_residual() == solution.complementarity() == 0
+    rational = MaxMargin(solution.gram, solution.support)
+    assert solution.gamma == pytest.approx(nearest_float(1 / rational.norm_sq) ** 0.5, rel=1e-15)
+    root = cvxpy.Variable(LARGE.gram.shape[0])
+    factor = np.linalg.cholesky(LARGE.gram)
+    problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(root)), [factor @ root >= 1])
+    problem.solve(solver=cvxpy.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
+    assert solution.gamma == pytest.approx(float(problem.value) ** -0.5, rel=1e-7)
+
+
+def test_refinement_holds_the_rational_solution() -> None:
+    _, system = large_system()
+    with flint.ctx.workprec(maxmargin_balls.PRECISION):
+        assert_solved(maxmargin_balls._refined(system), system)
+        assert_solved(maxmargin_balls._eliminated(arb_mat(system)), system)
+
+
+@pytest.mark.parametrize("error", [1e-9, 1e-6, 1e-5])
+def test_refinement_bears_a_poor_inverse(error: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, system = large_system()
+    invert, noise = np.linalg.inv, np.random.default_rng(0)
+
+    def poor(A: Array) -> Array:
+        inverse = invert(A)
+        return np.asarray(inverse * (1 + error * noise.normal(size=inverse.shape)))
+
+    monkeypatch.setattr(np.linalg, "inv", poor)
+    with flint.ctx.workprec(maxmargin_balls.PRECISION):
+        assert_solved(maxmargin_balls._refined(system), system)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, math.nan, math.inf])
+def test_refinement_refuses_a_wrong_inverse(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, system = large_system()
+    monkeypatch.setattr(np.linalg, "inv", lambda A: np.full_like(A, value))
+    with flint.ctx.workprec(maxmargin_balls.PRECISION):
+        assert maxmargin_balls._refined(system) is None
+    honest = solve(LARGE)  # by elimination
+    assert honest.proof is not None
+    assert honest.gamma == MaxMargin(honest.gram, honest.support).gamma
+
+
+@pytest.mark.parametrize("exponent", [40, 70])
+def test_refinement_refuses_an_ill_conditioned_system(exponent: int) -> None:
+    """Ones and 1 + 2⁻ᵏ on the diagonal: a condition number beyond what the float inverse can carry."""
+    size, one = 50, 1 << exponent
+    system = fmpz_mat(size, size, [one + (i == j) for i in range(size) for j in range(size)])
+    with flint.ctx.workprec(maxmargin_balls.PRECISION):
+        assert maxmargin_balls._refined(system) is None
+        assert_solved(maxmargin_balls._eliminated(arb_mat(system)), system)
+
+
+def test_what_does_not_fit_is_refused_at_once() -> None:
+    features = random_features(30, 101, 2, cross=False)
+    with pytest.raises(TooLarge, match=r"3000 pairs .* exceed the exact solver's 1 GiB: keep at most \d+ pairs"):
+        solve(features)
+    assert issubclass(TooLarge, InvalidDataset)  # one line of error, exit code 2
+
+
+def test_fewer_pairs_fit_where_magnitudes_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "_SMALL", 1)
+    monkeypatch.setattr(pairs, "_ROOM", 1 << 15)
+    assert vector_features([(1.0, 2.0)] * 10).exact_gram.integers.nrows() == 10
+    with pytest.raises(TooLarge, match="keep at most"):
+        solve(vector_features([(1.0, 2.0**-500)] * 10))
 
 
 # ------------------------------------------------------------------------- theorems

@@ -30,7 +30,7 @@ from models.random_data import gaussian_dataset
 from properties.attention import natural_step
 from properties.comparison import method_run
 from properties.observables import Measurement
-from properties.orders import OrderEvidence, exponents_by_family
+from properties.orders import OrderEvidence, slowest_runs
 from properties.verdict import Verdict
 from properties.windows import WINDOWS, last_windows, straight_line
 
@@ -115,10 +115,10 @@ def test_a_logarithmic_rate_is_left_open_unless_a_power_of_t_breaks_it() -> None
 def test_the_measured_exponent_stands_beside_the_claimed_one() -> None:
     body = verdict_on(RIGHT[0], 0).evidence
     assert isinstance(body, OrderEvidence)
-    [(family, exponent)] = exponents_by_family(body.runs)
-    assert family == "generic"
-    assert exponent.low <= exponent.slope <= exponent.high
-    assert exponent.slope == pytest.approx(-2.0, abs=0.1)
+    [run] = slowest_runs(body.runs)
+    assert run.source == "generic"
+    assert run.exponent.low <= run.exponent.slope <= run.exponent.high
+    assert run.exponent.slope == pytest.approx(-2.0, abs=0.1)
     details = body.details()
     assert details["claimed_exponent"] == pytest.approx(-2.0, abs=0.05)
     assert "−2.0" in body.sentence

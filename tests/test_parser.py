@@ -239,7 +239,7 @@ def test_hypotheses_with_arguments_are_read_back() -> None:
         {"kind": ["order"]},
         {"kind": "order", "quantity": "norm", "rate": "t", "growth": "o"},
         {"kind": "order", "quantity": "norm", "rate": "t", "growth": "O", "more": "1"},
-        {"kind": "order", "quantity": "norm", "rate": "gamma", "growth": "O"},
+        {"kind": "order", "quantity": "norm", "rate": "norm", "growth": "O"},
         {"kind": "order", "quantity": "norm", "rate": 1, "growth": "O"},
         {"kind": "limit", "quantity": "norm", "to": "zoo"},
         {"kind": "comparison", "event": "norm", "first": "ngd", "second": "gd"},

@@ -65,7 +65,7 @@ GUESSES = [
 
 
 def test_stacked_judgements_are_those_of_the_judge(folder: Path) -> None:
-    compared, again = 0, dict[str, Any]()
+    compared, steps, coarser, again = 0, 0, 0, dict[str, Any]()
     for theorem in (*POINTWISE, *CORNERS, *GUESSES):
         for stack in RunStore(folder).stacks(theorem.system.name, None, needed(theorem)):
             found = judge_stack(theorem, stack)
@@ -74,17 +74,20 @@ def test_stacked_judgements_are_those_of_the_judge(folder: Path) -> None:
                 slow = judge(theorem, again[id])
                 assert found.steps[place] == slow.steps, (theorem.id, slow.reason)
                 if slow.steps:
-                    compared += 1
+                    compared, steps = compared + 1, steps + slow.steps
                     assert found.informative[place] == slow.informative
-                    assert found.violated[place] == slow.violated
-                    assert found.undecided[place] == slow.undecided
+                    # Radii are rounded up when they are stored, which can only leave a step undecided.
+                    assert found.violated[place] <= slow.violated
+                    assert found.undecided[place] >= slow.undecided
+                    coarser += int(found.undecided[place] - slow.undecided)
                     assert found.log_ratio[place] == slow.worst_log_ratio
     assert compared > 500
+    assert coarser <= steps // 1000
 
 
 def test_recording_is_dense_first_and_thin_then(folder: Path) -> None:
     [*stacks] = RunStore(folder).stacks("attention", "ngd", ["norm"])
-    longest = max((stack.t for stack in stacks), key=len)
+    longest = max((stack.t[0] for stack in stacks), key=len)
     assert (longest[: DENSE + 1] == np.arange(DENSE + 1)).all()
     assert longest[-1] == 600
     assert longest.size < 500
