@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import sympy as sp
 
@@ -181,7 +182,7 @@ class Theorem(Displayed):
         level = None if trivial is None else check_expression(trivial, f"{id}, trivial")
         object.__setattr__(self, "trivial", level)
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """One of `KINDS`."""
         return self.claim.kind if isinstance(self.claim, Claim) else "pointwise"
@@ -214,7 +215,7 @@ class Theorem(Displayed):
         """Whether the bound (the side that is not the measured observable) is the larger side."""
         return not (self.large.is_Symbol and not self.small.is_Symbol)
 
-    @property
+    @cached_property
     def trivial_level(self) -> sp.Expr | None:
         """The value beyond which the bound says nothing, or None if every value says something."""
         if self.trivial is not None or isinstance(self.claim, Claim):
@@ -226,12 +227,12 @@ class Theorem(Displayed):
         observable = NOTATION[measured.name]
         return observable.trivially_below if self.bound_is_upper else observable.trivially_above
 
-    @property
+    @cached_property
     def observables(self) -> frozenset[str]:
         """Names of all observables in the claim, the domain and the assumptions."""
         return self._stated | _names([self.trivial_level])
 
-    @property
+    @cached_property
     def memory(self) -> frozenset[Memory]:
         """Which parts of the run the statement looks back on (see `Observable.memory`)."""
         stated = frozenset(NOTATION[name].memory for name in self._stated)
@@ -240,7 +241,7 @@ class Theorem(Displayed):
             return (stated - {"start"}) | {"onset"}
         return stated
 
-    @property
+    @cached_property
     def _stated(self) -> frozenset[str]:
         limits = [a.limit for a in self.assumes if isinstance(a, StepAtMost)]
         limits += [a.relation for a in self.assumes if isinstance(a, Throughout)]

@@ -281,9 +281,10 @@ def _look(instance: Any, family: str, docket: Docket, convicted: set[str], repor
     report.steps += len(measurement.trajectory)
     with _timed(report, "judge"):
         sitting = docket.judge(measurement)
+    restarts: dict[int, Any] = {}
     with _timed(report, "certify"):
         judged = [
-            _examined(theorem, judgement, measurement, convicted)
+            _examined(theorem, judgement, measurement, convicted, restarts)
             for theorem, judgement in zip(docket.theorems, sitting.judgements, strict=True)
             if judgement.outcome != NOT_APPLICABLE
         ]
@@ -291,12 +292,14 @@ def _look(instance: Any, family: str, docket: Docket, convicted: set[str], repor
         return KeptRun.of(family, measurement, sitting.hypotheses, _rows(measurement, judged), judged)
 
 
-def _examined(theorem: Theorem, judgement: Judgement, measurement: Measured, convicted: set[str]) -> Judged:
-    """A judgement with its suspects examined in balls; of a claim that is convicted already they are only counted."""
+def _examined(
+    theorem: Theorem, judgement: Judgement, measurement: Measured, convicted: set[str], restarts: dict[int, Any]
+) -> Judged:
+    """A judgement with its suspects examined in balls; once a claim is convicted they are only counted."""
     outcome = judgement.outcome
     if outcome not in (VIOLATED, UNDECIDED) or theorem.id in convicted:
         return Judged(theorem.id, outcome, "", judgement)
-    said = {finding.outcome for finding in examine_suspects(theorem, judgement, measurement)}
+    said = {finding.outcome for finding in examine_suspects(theorem, judgement, measurement, restarts)}
     if VIOLATED in said:
         convicted.add(theorem.id)
         return Judged(theorem.id, VIOLATED, VIOLATED, judgement)

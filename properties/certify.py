@@ -245,7 +245,7 @@ def may_be_refuted(theorem: Theorem) -> bool:
 
 
 def refute_limit(theorem: Theorem, instance: Instance, geometry: Geometry) -> Finding:
-    """Decide the claim that the direction gap tends to 0 on one instance, by the trap lemma.
+    """Decide the claim that the direction gap tends to 0 on one instance, by a trap lemma.
 
     Returns
     -------

@@ -41,13 +41,18 @@ def consider(body: PointwiseEvidence, measurement: Measured, source: str, seed: 
             body.counterexample = as_counterexample(theorem, convicted, _onset_of(convicted, instance, onset))
 
 
-def examine_suspects(theorem: Theorem, judgement: Judgement, measurement: Measured) -> list[Finding]:
+def examine_suspects(
+    theorem: Theorem, judgement: Judgement, measurement: Measured, restarts: dict[int, Any] | None = None
+) -> list[Finding]:
     """Send a judgement's suspects to the certified tier, the earliest first, until one is convicted.
 
     A violation is replayed from the start where that is affordable, so that the counterexample is a run.  Where
     the replay does not confirm it (an ill-conditioned run drifts from its floats), or for a step inside the error
     budget, a claim that looks back no further is settled at the float run's own state, which is an exact one.
+
+    ``restarts`` keeps what was taken up at which step, for further theorems on the same run.
     """
+    known = {} if restarts is None else restarts
     instance, geometry, onset = measurement.instance, measurement.geometry, measurement.trajectory.onset
     findings: list[Finding] = []
     for step in sorted(judgement.suspects):
@@ -56,8 +61,9 @@ def examine_suspects(theorem: Theorem, judgement: Judgement, measurement: Measur
         if start is None or (judgement.outcome == VIOLATED and step <= MAX_STEPS):
             [finding] = examine(theorem, instance, geometry, [step], onset)
         if start is not None and (finding is None or finding.outcome != VIOLATED):
-            origin = tools(theorem.system).restart(instance, start, geometry)
-            [finding] = examine(theorem, origin, geometry, [step - start], 0)
+            if start not in known:
+                known[start] = tools(theorem.system).restart(instance, start, geometry)
+            [finding] = examine(theorem, known[start], geometry, [step - start], 0)
         assert finding is not None
         findings.append(finding)
         if finding.outcome == VIOLATED:

@@ -59,7 +59,7 @@ class Docket:
             none = Judgement(NOT_APPLICABLE, "the run has no step that float64 can represent")
             return Sitting([none] * len(self.theorems), {})
         known = _Known(measurement, self._fixed)
-        results = [known.objection(entry) for entry in self._entries]
+        results = known.objections(self._entries)
         first = [place for place, result in enumerate(results) if result is None]
         for place, judgement in self._run(first, known, probing=True):
             results[place] = judgement
@@ -135,14 +135,15 @@ class _Known:
         self._checked: dict[int, str] = {}
         self._undefined: dict[str, str] = {}
 
-    def objection(self, entry: _Entry) -> Judgement | None:
-        """Why a theorem says nothing about this run at all, if so."""
-        for place in entry.fixed:
-            reason = self._failing(place)
-            if reason:
-                return Judgement(NOT_APPLICABLE, reason)
-        reason = self.undefined_among(entry.cheap)
-        return Judgement(NOT_APPLICABLE, reason) if reason else None
+    def objections(self, entries: Sequence[_Entry]) -> list[Judgement | None]:
+        """Why theorems say nothing about this run at all, None for those that may say something."""
+        reasons = [next((why for place in x.fixed if (why := self._failing(place))), "") for x in entries]
+        asked = {name for x, why in zip(entries, reasons, strict=True) if not why for name in x.cheap}
+        absent = {name for name in asked if self.undefined(name)}
+        for place, entry in enumerate(entries):
+            if not reasons[place] and not absent.isdisjoint(entry.cheap):
+                reasons[place] = self.undefined_among(entry.cheap)
+        return [Judgement(NOT_APPLICABLE, why) if why else None for why in reasons]
 
     def _failing(self, place: int) -> str:
         if place not in self._checked:

@@ -1,7 +1,8 @@
 """Ball arithmetic of single numbers, compiled: what `properties.balls.BallArray` does to arrays.
 
 A ball is (mid ± rad)·2^exp.  Operation by operation the bounds are those of `BallArray`, which tests hold it
-to; only normalisation is put off until a number leaves 2^±200.  Undefined results are NaN or have an infinite radius.
+to; only normalisation is put off until a number leaves 2^±200.  Undefined results are NaN or have an infinite
+radius.
 """
 
 from __future__ import annotations

@@ -326,9 +326,7 @@ def hold_trial(
 def _cross_examine(evidence: dict[str, Evidence]) -> None:
     """Try the data that refute one limit claim on the others: a trap does not depend on the step lengths."""
     bodies = [
-        body
-        for body in evidence.values()
-        if isinstance(body, LimitEvidence) and body.theorem.system == ATTENTION
+        body for body in evidence.values() if isinstance(body, LimitEvidence) and body.theorem.system == ATTENTION
     ]
     found = [body.counterexample for body in bodies if body.counterexample is not None]
     for body in bodies:

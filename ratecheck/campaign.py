@@ -122,7 +122,8 @@ class CampaignOutcome:
         if self.interrupted:
             done = self.found + self.made
             console.print(
-                f"Interrupted: {done:,} of {self.batches:,} batches are in {self.folder}; the same command goes on.",
+                f"Interrupted: {done:,} of {self.batches:,} batches are in {self.folder}; "
+                "the same command goes on.",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -139,8 +140,8 @@ class CampaignOutcome:
             return said
         each = ", ".join(f"{name} {report.seconds[name] / report.runs * 1e3:.1f}" for name in PHASES)
         return (
-            f"{said}, {self.made:,} of them made now: {report.runs:,} runs, {report.runs / self.seconds:.0f} a second; "
-            f"milliseconds of processor time a run: {each}"
+            f"{said}, {self.made:,} of them made now: {report.runs:,} runs, "
+            f"{report.runs / self.seconds:.0f} a second; milliseconds of processor time a run: {each}"
         )
 
     def as_json(self) -> dict[str, Any]:

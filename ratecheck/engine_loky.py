@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 
 #: What keeps BLAS, OpenMP and numba to one thread in a process.
 ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1"
-    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA", "NUMEXPR")
+    f"{library}_THREADS": "1"
+    for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM", "NUMBA_NUM", "NUMEXPR_NUM")
 }
 _DEATHS = 3
 _IDLE = 300  # seconds after which a worker without work leaves
@@ -61,13 +61,13 @@ class Loky:
                 finished = []
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     worker, index, unit = running.pop(future)
+                    idle.append(worker)
                     try:
                         finished.append((index, future.result()))
                     except BrokenProcessPool:
                         worker.kill()
                         if losses.again(index, unit):
                             again.append((index, unit))
-                    idle.append(worker)
             self._workers = idle
             idle = []
         finally:

@@ -87,7 +87,8 @@ def symbol_text(observable: Observable) -> str:
 _BRACKETED = re.compile(r"\(⟦([^⟦⟧]*)⟧\)")
 _WHOLE = re.compile(r"⟦([^⟦⟧]*)⟧")
 _GREEK = {
-    "alpha": "α", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "mu": "μ", "rho": "ρ", "tau": "τ",
+    "alpha": "α", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "mu": "μ", "rho": "ρ",
+    "tau": "τ",
     "psi": "ψ", "Delta": "Δ", "Gamma": "Γ", "Lambda": "Λ",
 }  # fmt: skip
 _SYMBOLS = [

@@ -225,7 +225,7 @@ def running(*words: str, blind: bool = False) -> Iterator[subprocess.Popen[bytes
     try:
         yield process
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
 
 

@@ -13,16 +13,18 @@ from ratecheck.cli import run
 from ratecheck.engine import in_processes
 
 
-def fragile(unit: tuple[int, int]) -> int:
-    value, parent = unit
-    if value == 3 and os.getpid() != parent:
+def fragile(unit: tuple[int, Path]) -> int:
+    value, mark = unit
+    if value == 3 and not mark.exists():
+        mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return value
 
 
-def test_units_of_a_killed_worker_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_of_a_killed_worker_are_run_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("ratecheck.engine.workers", lambda: 2)
-    assert list(in_processes(fragile, [(value, os.getpid()) for value in range(6)])) == list(range(6))
+    units = [(value, tmp_path / "mark") for value in range(6)]
+    assert list(in_processes(fragile, units)) == list(range(6))
 
 
 def test_an_interrupt_reports_what_was_judged(
