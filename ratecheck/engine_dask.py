@@ -68,7 +68,8 @@ class Dask:
                 dashboard_address=None,
                 memory_limit=None,
                 silence_logs=logging.CRITICAL,
-                scheduler_kwargs={"allowed_failures": _LOCAL_DEATHS},
+                # Port 0: any free one.  The usual one may be taken by another cluster.
+                scheduler_kwargs={"allowed_failures": _LOCAL_DEATHS, "dashboard_address": "127.0.0.1:0"},
                 preload=__name__,
                 env=ONE_THREAD,
             )
