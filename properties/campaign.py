@@ -28,13 +28,13 @@ from properties.docket import Docket
 from properties.judge import HOLDS, NOT_APPLICABLE, UNDECIDED, VACUOUS, VIOLATED, Judgement
 from properties.measured import Measured
 from properties.run_columns import Judged, KeptRun
-from properties.runs import write_runs
+from properties.runs import partition, write_runs
 from properties.systems import tools
-from properties.tools import FamilyLike, SettingLike
+from properties.tools import SettingLike, family_named
 from properties.trial import quiet_settings
 
-#: Runs of one file, and the fewest of one family that are drawn at a time.
-BATCH, SHARE = 100, 10
+#: Runs of one file.
+BATCH = 100
 #: Times that a family is asked again for instances that it has not given yet.
 _ROUNDS = 4
 #: Steps kept of a run: all of the first ones, so many a decade, and so many to either side of its worst step.
@@ -50,12 +50,6 @@ class Share:
     family: str
     count: int
     seed: int
-
-    @property
-    def source(self) -> FamilyLike:
-        """The family of datasets."""
-        families: Sequence[FamilyLike] = self.setting.families()
-        return next(family for family in families if family.name == self.family)
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Batch:
     @property
     def path(self) -> Path:
         """The file it becomes."""
-        return self.folder / f"system={self.system}" / f"rule={self.rule}" / f"batch-{self.number:06d}.parquet"
+        return partition(self.folder, self.system, self.rule) / f"batch-{self.number:06d}.parquet"
 
     @property
     def said(self) -> dict[str, str]:
@@ -262,7 +256,7 @@ def _draw(share: Share, steps: int, known: Any) -> list[Any]:
 
         @quiet_settings(missing, (Phase.generate,))
         @seed(_mixed(share.seed, round_))
-        @given(share.setting.instances(share.source, steps))
+        @given(share.setting.instances(family_named(share.setting, share.family), steps))
         def keep(instance: Any) -> None:
             if instance.id not in known:
                 found.setdefault(instance.id, instance)

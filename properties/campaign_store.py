@@ -19,14 +19,13 @@ from properties.certify import TIGHT
 from properties.conviction import consider
 from properties.evidence import evidence_for
 from properties.judge import NOT_APPLICABLE, UNDECIDED, VIOLATED, judge
-from properties.run_columns import NUMBERS
+from properties.run_columns import NUMBERS, WORDS
 from properties.runs import SCHEMA
 from properties.store import StoreError
 from properties.systems import tools
 from properties.verdict import PointwiseEvidence
 
-_WORDS = ("theorem", "outcome", "certified")
-_COLUMNS = ["id", "family", *(f"judged.{name}" for name in (*_WORDS, *NUMBERS, "log_ratio"))]
+_COLUMNS = ["id", "family", *(f"judged.{name}" for name in (*WORDS, *NUMBERS, "log_ratio"))]
 #: Runs looked at again: the hardest ones, and of a claim that broke those that broke it.
 _HARDEST, _BROKEN = 3, 5
 #: Runs that balls left open which are kept one by one.
@@ -44,11 +43,9 @@ def intact(batch: Batch) -> bool:
     """
     if not batch.path.exists():
         return False
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:  # pragma: no cover - part of every installation
-        raise StoreError(f"the store needs pyarrow: {error}") from None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(batch.path, page_checksum_verification=True)
         said = {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}
@@ -114,7 +111,7 @@ def _judgements(
     row = np.repeat(np.arange(len(ids)), lists.value_lengths().to_numpy())
     columns = {
         name: table[f"judged.{name}"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        for name in (*_WORDS, *NUMBERS, "log_ratio")
+        for name in (*WORDS, *NUMBERS, "log_ratio")
     }
     columns["family"] = np.array(table["family"].to_pylist(), dtype=object)[row]
     chosen = fresh[row]
@@ -155,26 +152,25 @@ def _look_again(body: PointwiseEvidence, found: _Found) -> None:
         body.suspected.append((_instance(path, row, system.instance), step))
     for path, row in found.broken:
         if body.counterexample is None:
-            _, trial = _again(body, path, row)
-            body.counterexample = trial.counterexample
+            body.counterexample = _again(body, path, row).counterexample
     for _, _, path, row in sorted(found.hardest, reverse=True):
-        family, trial = _again(body, path, row)
-        body.hardest += [run for run in trial.hardest if run.source == family]
+        body.hardest += _again(body, path, row).hardest
     body.runs = list(body.hardest)
 
 
-def _again(body: PointwiseEvidence, path: Path, row: int) -> tuple[str, PointwiseEvidence]:
+def _again(body: PointwiseEvidence, path: Path, row: int) -> PointwiseEvidence:
     """Train and judge a stored run again, as evidence of its own."""
     system = tools(body.theorem.system)
     instance, family = _instance(path, row, system.instance), str(_cell(path, row, "family"))
     measurement = system.measure(instance, system.geometry(instance), RECORD_LIMIT)
     trial = evidence_for(body.theorem)
     assert isinstance(trial, PointwiseEvidence)
-    if judge(body.theorem, measurement).outcome == VIOLATED:
+    judgement = judge(body.theorem, measurement)
+    if judgement.outcome == VIOLATED:
         consider(trial, measurement, family)
     else:
-        trial.add(family, instance, judge(body.theorem, measurement), [])
-    return family, trial
+        trial.add(family, instance, judgement, [])
+    return trial
 
 
 def _instance(path: Path, row: int, read: Any) -> Any:

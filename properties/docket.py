@@ -14,13 +14,14 @@ import numpy as np
 
 from bounds import Assumption, BelowPath, Theorem
 from properties import tape_kernel as kernel
-from properties.balls import BallArray, BoolArray
-from properties.hypotheses import PC_MARGIN, check
+from properties.balls import BoolArray
+from properties.hypotheses import PC_MARGIN, check, from_step, reach, so_far
 from properties.judge import HOLDS, MAX_STEPS, NOT_APPLICABLE, UNDECIDED, VACUOUS, VIOLATED, Judgement
 from properties.measured import Measured
 from properties.observables import Undefined
-from properties.reading import Reading
+from properties.reading import Reading, read
 from properties.tape import Mask, Tape, compile_tape, hypotheses, names_of
+from properties.tape_arithmetic import BLOCK
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,6 @@ class _Known:
         return self._undefined[name]
 
 
-def read(measurement: Measured, name: str) -> Reading | BallArray:
-    """An observable, as a reading where the measurement has one.  Raises `Undefined`."""
-    reading = getattr(measurement, "reading", None)
-    found: Reading | BallArray = measurement[name] if reading is None else reading(name)
-    return found
-
-
 def _holds_somewhere(judgement: Judgement | None) -> bool:
     return judgement is not None and judgement.steps > judgement.violated + judgement.undecided
 
@@ -187,8 +181,8 @@ def _holds_somewhere(judgement: Judgement | None) -> bool:
 def _run(tape: Tape, measurement: Measured) -> list[Judgement]:
     t = measurement.trajectory.t
     rows = t.size
-    regs = np.zeros((tape.registers, 2, kernel.BLOCK))
-    exp = np.zeros((tape.registers, kernel.BLOCK), dtype=np.int64)
+    regs = np.zeros((tape.registers, 2, BLOCK))
+    exp = np.zeros((tape.registers, BLOCK), dtype=np.int64)
     regs[:, 0, 0], regs[:, 1, 0], exp[:, 0] = tape.constants
     moving = [name for name, register in tape.leaves.items() if register >= tape.fixed]
     values, errors = np.empty((len(moving), rows)), np.empty((len(moving), rows))
@@ -233,7 +227,7 @@ def _run(tape: Tape, measurement: Measured) -> list[Judgement]:
         _rows(tape.masks, measurement),
         tape.conditions,
         tape.present,
-        _reach(measurement),
+        reach(measurement),
         counts,
         ratios,
     )
@@ -245,28 +239,13 @@ def _rows(masks: Sequence[Mask], measurement: Measured) -> BoolArray:
     rows = np.ones((len(masks), len(trajectory)), dtype=np.bool_)
     for place, mask in enumerate(masks):
         if mask.onset:
-            rows[place] &= _from(trajectory.t, trajectory.onset)
+            rows[place] &= from_step(measurement, trajectory.onset)
         if mask.decoder:
-            rows[place] &= _from(trajectory.t, getattr(trajectory, "decoder_onset", None))
+            rows[place] &= from_step(measurement, getattr(trajectory, "decoder_onset", None))
         if mask.positive:
             holds = trajectory.column("pc_margin") > PC_MARGIN
-            if mask.so_far:
-                holds = np.logical_and.accumulate(holds)
-                holds[_reach(measurement) :] = False
-            rows[place] &= holds
+            rows[place] &= so_far(holds, measurement) if mask.so_far else holds
     return rows
-
-
-def _from(t: Any, onset: int | None) -> Any:
-    return t >= onset if onset is not None else np.zeros(t.size, dtype=np.bool_)
-
-
-def _reach(measurement: Measured) -> int:
-    """Rows up to which it is known what has held so far; see `properties.hypotheses.applicable_rows`."""
-    t, onset = measurement.trajectory.t, measurement.trajectory.onset
-    if t[-1] == t.size - 1 or (onset is not None and onset <= 1):
-        return int(t.size)
-    return int(np.flatnonzero(np.diff(t) > 1)[0]) + 1
 
 
 def _judgement(count: list[int], ratio: list[float]) -> Judgement:

@@ -89,27 +89,27 @@ def applicable_rows(theorem: Theorem, measurement: Measured) -> BoolArray:
     rows = np.ones(len(trajectory), dtype=np.bool_)
     memory = theorem.memory
     if "onset" in memory:
-        rows &= _from(measurement, trajectory.onset)
+        rows &= from_step(measurement, trajectory.onset)
     if "decoder" in memory:
-        rows &= _from(measurement, getattr(trajectory, "decoder_onset", None))
+        rows &= from_step(measurement, getattr(trajectory, "decoder_onset", None))
     for assumption in theorem.assumes:
         if isinstance(assumption, PositiveCoefficients):
             holds = trajectory.column("pc_margin") > PC_MARGIN
             if "start" in memory:
-                holds = _so_far(holds, measurement)
+                holds = so_far(holds, measurement)
             rows &= holds
         elif isinstance(assumption, BelowPath):
             holds, _ = difference_sign(measurement["path_loss_gap"], measurement["loss_gap"])
-            rows &= _so_far(holds, measurement) if "start" in memory else holds
+            rows &= so_far(holds, measurement) if "start" in memory else holds
         elif isinstance(assumption, Throughout):
             holds = certain_rows(assumption.relation, measurement, rows.size)
-            rows &= _so_far(holds, measurement) if "start" in memory else holds
+            rows &= so_far(holds, measurement) if "start" in memory else holds
         elif isinstance(assumption, StepAtMost):
             limit = lift(compile_expression(assumption.limit)(measurement))
             fits, _ = difference_sign(limit, measurement["eta"])
             holds = np.broadcast_to(fits, rows.shape)
             fixed = all(NOTATION[s.name].level != "step" for s in assumption.limit.free_symbols)
-            rows &= holds if fixed else _so_far(holds, measurement)
+            rows &= holds if fixed else so_far(holds, measurement)
     return rows
 
 
@@ -137,19 +137,24 @@ def exact_trajectory_check(theorem: Theorem, measurement: BallMeasured, state: B
     return None if None in verdicts else True
 
 
-def _so_far(holds: BoolArray, measurement: Measured) -> BoolArray:
+def so_far(holds: BoolArray, measurement: Measured) -> BoolArray:
     """Rows up to which ``holds`` never failed; past the first unrecorded step only if it lasts for good."""
     prefix = np.logical_and.accumulate(holds)
-    gaps = np.flatnonzero(np.diff(measurement.trajectory.t) > 1)
-    if gaps.size:
-        onset = measurement.trajectory.onset
-        # Between recorded steps nothing was seen, except that PC held from t0 on.
-        if onset is None or onset > 1:
-            prefix = prefix & (np.arange(prefix.size) <= gaps[0])
+    prefix[reach(measurement) :] = False
     return np.asarray(prefix)
 
 
-def _from(measurement: Measured, onset: int | None) -> BoolArray:
+def reach(measurement: Measured) -> int:
+    """Rows up to which it is known what has held so far."""
+    t, onset = measurement.trajectory.t, measurement.trajectory.onset
+    if t[-1] - t[0] == t.size - 1 or (onset is not None and onset <= 1):
+        return int(t.size)
+    # Between recorded steps nothing was seen, except that PC held from t0 on.
+    return int(np.flatnonzero(np.diff(t) > 1)[0]) + 1
+
+
+def from_step(measurement: Measured, onset: int | None) -> BoolArray:
+    """Rows from a step on; none if there is no such step."""
     if onset is None:
         return np.zeros(len(measurement.trajectory), dtype=np.bool_)
     return np.asarray(measurement.trajectory.t >= onset)

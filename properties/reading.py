@@ -13,6 +13,7 @@ import numpy as np
 
 from models.dataset import Array
 from properties.balls import BallArray
+from properties.measured import Measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,3 +40,9 @@ class Reading:
     def at(self, rows: Any) -> Reading:
         """The reading at one row, or at several."""
         return Reading(np.asarray(self.values[rows]), np.asarray(self.error[rows]), self.logarithmic)
+
+
+def read(measurement: Measured, name: str) -> Reading | BallArray:
+    """An observable, as a reading where the measurement has one.  Raises `Undefined`."""
+    found: Reading | BallArray = getattr(measurement, "reading", measurement.__getitem__)(name)
+    return found

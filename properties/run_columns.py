@@ -17,10 +17,11 @@ from properties.balls import BallArray
 from properties.judge import Judgement
 from properties.measured import Measured
 from properties.observables import Undefined
-from properties.reading import Reading
+from properties.reading import Reading, read
 
 PARTS = ("mid", "rad", "exp2")
-#: What is kept of a judgement besides its theorem and outcome.
+#: What is kept of a judgement: words, and numbers besides its ratio.
+WORDS = ("theorem", "outcome", "certified")
 NUMBERS = ("steps", "informative", "violated", "undecided", "worst_step", "last_step")
 #: Bits that are kept of a radius, which is rounded up: what it costs is nothing, what it saves is space.
 _RADIUS_BITS = 8
@@ -114,18 +115,18 @@ def _pc_margin(trajectory: Trajectory, rows: NDArray[np.intp]) -> Array | None:
 
 
 def _observables(measurement: Measured, rows: NDArray[np.intp]) -> Iterator[tuple[str, Reading | BallArray]]:
-    steps, reading = len(measurement.trajectory), getattr(measurement, "reading", measurement.__getitem__)
+    steps = len(measurement.trajectory)
     for name in NOTATION:
         try:
-            read: Reading | BallArray = reading(name)
+            found = read(measurement, name)
         except Undefined:
             continue
-        if _size(read) == 1 and (steps > 1 or NOTATION[name].level != "step"):
-            yield name, read
-        elif isinstance(read, Reading):
-            yield name, read.at(rows)
+        if _size(found) == 1 and (steps > 1 or NOTATION[name].level != "step"):
+            yield name, found
+        elif isinstance(found, Reading):
+            yield name, found.at(rows)
         else:
-            yield name, BallArray(read.mid[rows], read.rad[rows], read.exp2[rows])
+            yield name, BallArray(found.mid[rows], found.rad[rows], found.exp2[rows])
 
 
 def _size(read: Reading | BallArray) -> int:
@@ -200,12 +201,9 @@ def _judgements(runs: Sequence[KeptRun]) -> dict[str, Any]:
     def lists(values: Sequence[Any], kind: Any) -> Any:
         return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
 
-    table = {f"judged.{name}": lists([getattr(one, name) for one in every], pa.string()) for name in _WORDS}
+    table = {f"judged.{name}": lists([getattr(one, name) for one in every], pa.string()) for name in WORDS}
     for name in NUMBERS:
         table[f"judged.{name}"] = lists([getattr(one.judgement, name) for one in every], pa.int64())
     ratios = [one.judgement.worst_log_ratio for one in every]
     table["judged.log_ratio"] = lists(ratios, pa.float64())
     return table
-
-
-_WORDS = ("theorem", "outcome", "certified")

@@ -118,7 +118,11 @@ class RunStore:
         """
         batches: dict[Path, dict[str, KeptRun]] = defaultdict(dict)
         for run in runs:
-            batches[partition(self.folder, json.loads(run.instance))][run.id] = run
+            instance = json.loads(run.instance)
+            system = instance.get("system", ATTENTION.name)
+            # A system without a choice of rule has one partition.
+            place = partition(self.folder, system, instance["run"].get("rule", system))
+            batches[place][run.id] = run
         for place, batch in batches.items():
             name = hashlib.sha256(" ".join(sorted(batch)).encode()).hexdigest()[:24]
             write_runs(place / f"{name}.parquet", list(batch.values()), {"versions": json.dumps(dict(versions))})
@@ -140,11 +144,9 @@ class RunStore:
                 yield stack
 
 
-def partition(folder: Path, instance: Mapping[str, Any]) -> Path:
-    """Where the runs of an instance's system and step rule are kept."""
-    system = instance.get("system", ATTENTION.name)
-    # A system without a choice of rule has one partition.
-    return folder / f"system={system}" / f"rule={instance['run'].get('rule', system)}"
+def partition(folder: Path, system: str, rule: str) -> Path:
+    """Where the runs of a system and a step rule are kept."""
+    return folder / f"system={system}" / f"rule={rule}"
 
 
 def write_runs(path: Path, runs: Sequence[KeptRun], said: Mapping[str, str]) -> None:

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from models.dataset import Array
 from properties import tape_arithmetic as balls
-from properties.tape_arithmetic import EPS
+from properties.tape_arithmetic import BLOCK, EPS
 
-#: Recorded steps worked on at once: the registers then stay in a processor's cache.
-BLOCK = 64
 NEG, ADD, MUL, INV, EXP, LOG, SQRT, MAX, MIN, ABS, POWER = range(11)
 PLAIN, LOGARITHM, BALL = range(3)  # how a leaf is given
 #: Whole numbers that a claim's result consists of, and the two that make its largest ratio.
@@ -39,61 +37,17 @@ _Int = NDArray[np.int64]
 _Bool = NDArray[np.bool_]
 
 
-# Midpoints and radii of a register lie side by side in one array: a loop over two operands and a result then has
-# few enough memory ranges that the compiler can prove them apart and turn it into vector instructions.
-@njit(cache=True, error_model="numpy")
-def _product(x: Array, y: Array, z: Array) -> bool:
-    """z = x·y where no exponents are needed; whether none is needed for z either."""
-    inside = True
-    for k in range(BLOCK):
-        mid = x[0, k] * y[0, k]
-        rad = (abs(x[0, k]) * y[1, k] + (abs(y[0, k]) + y[1, k]) * x[1, k]) * (1 + 4 * EPS) + EPS * abs(mid)
-        top = abs(mid) + rad
-        inside &= (top == 0.0) | ((top >= 2.0**-200) & (top <= 2.0**200))
-        z[0, k], z[1, k] = mid, rad
-    return inside
-
-
-@njit(cache=True, error_model="numpy")
-def _sum(x: Array, y: Array, z: Array) -> bool:
-    """z = x + y where no exponents are needed; whether none is needed for z either."""
-    inside = True
-    for k in range(BLOCK):
-        mid = x[0, k] + y[0, k]
-        virtual = mid - x[0, k]
-        rounding = abs((x[0, k] - (mid - virtual)) + (y[0, k] - virtual))
-        rad = (x[1, k] + y[1, k] + rounding) * (1 + 4 * EPS)
-        top = abs(mid) + rad
-        inside &= (top == 0.0) | ((top >= 2.0**-200) & (top <= 2.0**200))
-        z[0, k], z[1, k] = mid, rad
-    return inside
-
-
-@njit(cache=True, error_model="numpy")
-def _reciprocal(x: Array, z: Array) -> bool:
-    """z = 1/x where no exponents are needed; whether none is needed for z either, and no ball meets 0."""
-    inside = True
-    for k in range(BLOCK):
-        size, error = abs(x[0, k]), x[1, k]
-        mid = 1.0 / x[0, k]
-        rad = error / (size * (size - error)) * (1 + 8 * EPS) + EPS * abs(mid)
-        top = abs(mid) + rad
-        inside &= (size > error) & (top >= 2.0**-200) & (top <= 2.0**200)
-        z[0, k], z[1, k] = mid, rad
-    return inside
-
-
 @njit(cache=True, error_model="numpy")
 def _operate(op: int, regs: Array, exp: _Int, flat: _Bool, dst: int, a: int, b: int, width: int) -> None:
     """One operation on the first ``width`` balls of its registers."""
     if width == BLOCK and flat[a]:
-        if op == MUL and flat[b] and _product(regs[a], regs[b], regs[dst]):
+        if op == MUL and flat[b] and balls.product(regs[a], regs[b], regs[dst]):
             exp[dst], flat[dst] = 0, True
             return
-        if op == ADD and flat[b] and _sum(regs[a], regs[b], regs[dst]):
+        if op == ADD and flat[b] and balls.total(regs[a], regs[b], regs[dst]):
             exp[dst], flat[dst] = 0, True
             return
-        if op == INV and _reciprocal(regs[a], regs[dst]):
+        if op == INV and balls.reciprocal(regs[a], regs[dst]):
             exp[dst], flat[dst] = 0, True
             return
     plain = True

@@ -39,6 +39,11 @@ class SettingLike(Hashable, Protocol):
         """Strategy for instances with datasets of one family."""
 
 
+def family_named(setting: SettingLike, name: str) -> Any:
+    """The family of a setting that has a name."""
+    return next(family for family in setting.families() if family.name == name)
+
+
 @dataclass(frozen=True)
 class ExactRun:
     """A run in balls: its observables, and its states in order."""

@@ -27,7 +27,7 @@ from properties.orders import OrderEvidence
 from properties.probability import ProbabilityEvidence, sample_size
 from properties.shrinker import shrink, size
 from properties.systems import SettingLike, sampler, tools
-from properties.tools import FamilyLike
+from properties.tools import FamilyLike, family_named
 from properties.verdict import Evidence, PointwiseEvidence
 
 #: Datasets searched for traps, for each long run that a limit claim is given.
@@ -81,8 +81,8 @@ class Unit:
     @property
     def source(self) -> FamilyLike:
         """The family of datasets."""
-        families: Sequence[FamilyLike] = self.setting.families()
-        return next(family for family in families if family.name == self.family)
+        family: FamilyLike = family_named(self.setting, self.family)
+        return family
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from bounds import ATTENTION, Conjecture, Rule, Separable, Theorem, ZeroInit, et
 from bounds.catalogue import THEOREMS
 from models.trajectory import Trajectory
 from properties import tape_arithmetic as balls
-from properties import tape_kernel as kernel
 from properties.balls import BallArray
 from properties.docket import Docket
 from properties.judge import NOT_APPLICABLE, Judgement, judge
 from properties.plain import PlainMeasurement
 from properties.systems import tools
 from properties.tape import compile_tape
+from properties.tape_arithmetic import BLOCK
 from properties.trial import quiet_settings
 from tests.planted import CORNERS
 
@@ -201,7 +201,7 @@ def test_exact_numbers_stay_exact() -> None:
 
 def test_a_block_is_judged_as_its_steps_are() -> None:
     """Whole blocks take another path than what is left over at the end."""
-    rows = 3 * kernel.BLOCK + 7
+    rows = 3 * BLOCK + 7
     values = np.linspace(0.0, 0.99, rows)
     claim = Theorem("my.claim", "claim", ATTENTION, [], norm <= 1, GUESS, trivial=2)
     table = {"norm": lambda m: BallArray.of(values, 1e-12)}
